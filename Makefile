@@ -1,0 +1,62 @@
+# Everything a clone needs, from python3 (3.11 or newer) and make alone.
+# PYTHON=… chooses the interpreter; ARGS=… goes to pytest or to the command, e.g. make test ARGS="tests/mime -x".
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
+
+# The environment belongs to one lock and one interpreter; when either changes, it is made anew.
+STAMP := $(VENV)/made-from-$(shell { cat requirements-dev.lock; echo "$(PYTHON)"; } | cksum | tr -d ' ')
+
+.PHONY: help setup serve demo test check openapi lock clean
+
+help:
+	@echo 'make serve     run Awizo here, with SQLite in ./data'
+	@echo 'make demo      run it with a receiving mail server and sample mail'
+	@echo 'make test      run every test (SQLite and a PostgreSQL of its own)'
+	@echo 'make check     style, types, floors, stale files'
+	@echo 'make openapi   write openapi.json from the code'
+	@echo 'make lock      take the newest releases that pyproject.toml allows'
+	@echo 'make setup     only make the environment in $(VENV)'
+	@echo 'make clean     remove the environment and all caches'
+
+setup: $(STAMP)
+
+$(STAMP):
+	@.ci/make-venv '$(PYTHON)' $(VENV) requirements-dev.lock
+	@touch $@
+
+serve: $(STAMP)
+	$(RUN) -m app serve $(ARGS)
+
+demo: $(STAMP)
+	$(RUN) -m app demo $(ARGS)
+
+# Four workers at most: each keeps databases of its own, and the tests wait for real processes.
+test: $(STAMP)
+	$(RUN) -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
+
+check: $(STAMP)
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m mypy
+	$(RUN) -m pytest tests/test_house.py
+
+openapi: $(STAMP)
+	$(RUN) -m app openapi > openapi.json.new
+	mv openapi.json.new openapi.json
+
+# Any release of every platform and of Python 3.11 to 3.14, by hash; never the name of a registry.
+LOCK = $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade \
+	--generate-hashes --no-emit-index-url --no-header pyproject.toml
+lock: $(STAMP)
+	$(LOCK) --output-file requirements.lock
+	$(LOCK) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find app migrations tests bench -name __pycache__ -prune -exec rm -rf {} +
