@@ -131,6 +131,8 @@ def refuse(faults: Iterable[Fault]) -> None:
     found = tuple(faults)
     if found:
         raise Refused(
-            found[0].detail if len(found) == 1 else f"{len(found)} members of the request are wrong.",
+            found[0].detail
+            if len(found) == 1
+            else f"{len(found)} members of the request are wrong.",
             faults=found,
         )

@@ -1,0 +1,299 @@
+"""The one way to the database: a verb runs in one transaction, in a thread.
+
+``read`` runs it on a snapshot; ``write`` in a transaction of its own; ``write_grouped`` together
+with whatever else waits, sharing one commit and one fsync. A grouped verb may run twice (the group
+is repeated one by one when a member fails), so ids, clock and randomness are its arguments and it
+has no effect outside the database. What was returned is durable.
+
+Where SQLite and PostgreSQL differ it is here: SQLite has one writer thread, WAL, synchronous=FULL
+and BEGIN IMMEDIATE; PostgreSQL has pooled connections, synchronous_commit=on, row locks
+(``lock_rows``), its own clock (``now``) and commit order (``commit_horizon``).
+A database that is away or full raises ``errors.Unavailable``.
+"""
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import JSON, DateTime, MetaData, Select, create_engine, event, make_url, text
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import URL, Connection, Dialect, Engine
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.types import TypeDecorator
+
+from app.errors import Unavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Verb = Callable[Concatenate[Connection, P], T]
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+_GROUP_MOST = 128  # verbs that share one commit; past that the fsync is already cheap per verb
+_POOL_SIZE = 8
+_CONFLICTS = {"40001", "40P01"}  # serialization failure, deadlock: the database asks to try again
+_TRIES = 5
+
+
+class UtcInstant(TypeDecorator[datetime]):
+    """An aware UTC datetime: timestamptz on PostgreSQL, sortable text on SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        """Pick a text form of fixed width on SQLite, so that comparing text compares time."""
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(sqlite.DATETIME())  # type: ignore[no-untyped-call]
+        return dialect.type_descriptor(DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive datetimes; they are a bug of ours."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise TypeError("a naive datetime was given to the database")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return an aware UTC datetime."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+@dataclass(slots=True)
+class _Job:
+    run: Callable[[Connection], Any]
+    grouped: bool
+    future: "Future[Any]"
+
+
+class Database:
+    """One database; see the module. ``close`` waits for what is under way."""
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._engine = _create_engine(self.url, "BEGIN IMMEDIATE")
+        self._read_engine = _create_engine(self.url, "BEGIN") if self.is_sqlite else self._engine
+        self._readers = ThreadPoolExecutor(_POOL_SIZE, thread_name_prefix="db-read")
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._lane = threading.Thread(target=self._work_lane, name="db-write", daemon=True)
+        self._lane.start()
+        # On SQLite every write goes through the one lane; PostgreSQL takes single writes beside it.
+        self._writers = None if self.is_sqlite else ThreadPoolExecutor(_POOL_SIZE // 2, "db-write")
+        self._bells: set[asyncio.Event] = set()
+
+    async def read(self, verb: Verb[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a verb that changes nothing."""
+        return await self._in_thread(
+            self._readers, self._read_engine, lambda tx: verb(tx, *args, **kwargs)
+        )
+
+    async def write(self, verb: Verb[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a verb in a transaction of its own; it is durable when this returns."""
+        if self._writers is not None:
+            return await self._in_thread(
+                self._writers, self._engine, lambda tx: verb(tx, *args, **kwargs)
+            )
+        return await self._enqueue(lambda tx: verb(tx, *args, **kwargs), grouped=False)
+
+    async def write_grouped(self, verb: Verb[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a verb in a shared transaction; it is durable when this returns, and may run twice."""
+        return await self._enqueue(lambda tx: verb(tx, *args, **kwargs), grouped=True)
+
+    def ring(self) -> None:
+        """Wake every loop of this process that waits for work (after a commit, same event loop)."""
+        for bell in self._bells:
+            bell.set()
+
+    def add_bell(self, bell: asyncio.Event) -> None:
+        """Have ``ring`` set ``bell``."""
+        self._bells.add(bell)
+
+    def remove_bell(self, bell: asyncio.Event) -> None:
+        """Undo ``add_bell``."""
+        self._bells.discard(bell)
+
+    def close(self) -> None:
+        """Finish the writes under way and close all connections."""
+        self._jobs.put(None)
+        self._lane.join()
+        self._readers.shutdown()
+        if self._writers is not None:
+            self._writers.shutdown()
+        self._engine.dispose()
+        self._read_engine.dispose()
+
+    async def _in_thread(
+        self, pool: ThreadPoolExecutor, engine: Engine, run: Callable[[Connection], T]
+    ) -> T:
+        # Shielded: a caller that goes away must not leave a transaction half counted.
+        loop = asyncio.get_running_loop()
+        return await asyncio.shield(loop.run_in_executor(pool, self._run_alone, engine, run))
+
+    async def _enqueue(self, run: Callable[[Connection], T], *, grouped: bool) -> T:
+        future: Future[T] = Future()
+        self._jobs.put(_Job(run, grouped, future))
+        return await asyncio.shield(asyncio.wrap_future(future))
+
+    def _work_lane(self) -> None:
+        carried: _Job | None = None
+        while True:
+            job = carried or self._jobs.get()
+            carried = None
+            if job is None:
+                return
+            group = [job]
+            stop = False
+            while job.grouped and len(group) < _GROUP_MOST:
+                try:
+                    following = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if following is None:
+                    stop = True
+                    break
+                if not following.grouped:
+                    carried = following
+                    break
+                group.append(following)
+            self._run_group(group)
+            if stop:
+                return
+
+    def _run_group(self, group: list[_Job]) -> None:
+        if len(group) > 1:
+            try:
+                results = self._run_alone(self._engine, lambda tx: [job.run(tx) for job in group])
+            except Exception:  # noqa: S110 - not swallowed: each member is repeated by itself below
+                pass
+            else:
+                for job, result in zip(group, results, strict=True):
+                    job.future.set_result(result)
+                return
+        for job in group:
+            try:
+                result = self._run_alone(self._engine, job.run)
+            except BaseException as error:
+                job.future.set_exception(error)
+            else:
+                job.future.set_result(result)
+
+    def _run_alone(self, engine: Engine, run: Callable[[Connection], T]) -> T:
+        for attempt in range(_TRIES):
+            try:
+                with engine.begin() as tx:
+                    return run(tx)
+            except PoolTimeout as error:
+                raise Unavailable(
+                    "The database is too busy; try again shortly.", retry_after_s=2
+                ) from error
+            except (OperationalError, InterfaceError) as error:
+                if getattr(error.orig, "sqlstate", None) in _CONFLICTS and attempt + 1 < _TRIES:
+                    time.sleep(0.01 * 2**attempt)
+                    continue
+                raise _as_unavailable(error) from error
+            except DBAPIError as error:
+                if error.connection_invalidated:
+                    raise _as_unavailable(error) from error
+                raise
+        raise AssertionError("unreachable")
+
+
+def _as_unavailable(error: DBAPIError) -> Unavailable:
+    words = str(error.orig).lower()
+    if "full" in words or "no space" in words:
+        return Unavailable(
+            "The disk is full; nothing was stored.", code="disk_full", retry_after_s=60
+        )
+    return Unavailable(
+        "The database cannot be reached; nothing was stored.", code="database_away", retry_after_s=5
+    )
+
+
+def now(tx: Connection) -> datetime:
+    """Return the database's clock, which leases are measured by (this host's on SQLite)."""
+    if tx.dialect.name == "sqlite":
+        return datetime.now(UTC)
+    instant: datetime = tx.scalar(text("select clock_timestamp()"))
+    return instant.astimezone(UTC)
+
+
+def lock_rows(tx: Connection, query: Select[Any], *, skip_locked: bool = False) -> Select[Any]:
+    """Return ``query`` with row locks; SQLite's only writer needs none."""
+    return query if tx.dialect.name == "sqlite" else query.with_for_update(skip_locked=skip_locked)
+
+
+def transaction_id(tx: Connection) -> int:
+    """Return this transaction's place in the order that ``commit_horizon`` speaks of."""
+    if tx.dialect.name == "sqlite":
+        return 0
+    return int(tx.scalar(text("select pg_current_xact_id()::text")) or 0)
+
+
+def commit_horizon(tx: Connection) -> int:
+    """Return the first transaction id that may still be uncommitted.
+
+    Rows are numbered before they are committed: a feed that reads on by number alone would miss
+    those of a slow transaction. Read rows with ``txid < commit_horizon`` only.
+    """
+    if tx.dialect.name == "sqlite":
+        return 1
+    return int(tx.scalar(text("select pg_snapshot_xmin(pg_current_snapshot())::text")) or 0)
+
+
+def _create_engine(url: URL, begin: str) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        return create_engine(
+            url,
+            pool_size=_POOL_SIZE + _POOL_SIZE // 2 + 1,
+            max_overflow=0,
+            pool_timeout=10,
+            pool_pre_ping=True,
+            connect_args={
+                "connect_timeout": 5,
+                "options": "-c synchronous_commit=on -c lock_timeout=20s",
+            },
+        )
+    if url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, pool_size=_POOL_SIZE + 1, max_overflow=0, pool_timeout=30)
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        # The driver's own transaction handling would begin late and fail at once with "locked".
+        connection.isolation_level = None
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "busy_timeout=15000",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
