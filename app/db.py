@@ -13,6 +13,7 @@ A database that is away or full raises ``errors.Unavailable``.
 
 import asyncio
 import queue
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -51,6 +52,7 @@ _GROUP_MOST = 128  # verbs that share one commit; past that the fsync is already
 _POOL_SIZE = 8
 _CONFLICTS = {"40001", "40P01"}  # serialization failure, deadlock: the database asks to try again
 _TRIES = 5
+_CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 class UtcInstant(TypeDecorator[datetime]):
@@ -230,6 +232,13 @@ def _as_unavailable(error: DBAPIError) -> Unavailable:
     return Unavailable(
         "The database cannot be reached; nothing was stored.", code="database_away", retry_after_s=5
     )
+
+
+def new_id(at: datetime | None = None) -> str:
+    """Return a fresh opaque id of 26 characters; later ids sort after earlier ones (a ULID)."""
+    millis = int((at or datetime.now(UTC)).timestamp() * 1000)
+    number = millis << 80 | secrets.randbits(80)
+    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 
 def now(tx: Connection) -> datetime:

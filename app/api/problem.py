@@ -1,0 +1,153 @@
+"""Every error of the API as an RFC 9457 problem document, with all faults at once.
+
+Rooms raise ``app.errors``; pydantic and Starlette raise their own. Here, and only here, they become
+``application/problem+json``. Unexpected errors become a 500 that says nothing but the request id;
+the log has the rest.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from app import errors
+from app.errors import AwizoError, Fault
+
+_STATUS: Mapping[type[AwizoError], int] = {
+    errors.Malformed: 400,
+    errors.Unauthenticated: 401,
+    errors.Denied: 403,
+    errors.Missing: 404,
+    errors.Conflict: 409,
+    errors.Stale: 412,
+    errors.TooLarge: 413,
+    errors.Unsupported: 415,
+    errors.Refused: 422,
+    errors.Throttled: 429,
+    errors.Unavailable: 503,
+}
+# pydantic's words, in ours; what a validator of ours raises keeps its own code.
+_CODES = {
+    "extra_forbidden": "unknown_field",
+    "missing": "required",
+    "json_invalid": "malformed_json",
+    "string_too_short": "too_short",
+    "string_too_long": "too_long",
+    "too_short": "too_few",
+    "too_long": "too_many",
+    "greater_than": "out_of_range",
+    "greater_than_equal": "out_of_range",
+    "less_than": "out_of_range",
+    "less_than_equal": "out_of_range",
+    "finite_number": "out_of_range",
+    "literal_error": "unknown_value",
+    "string_pattern_mismatch": "invalid_format",
+    "value_error": "invalid_value",
+}
+_log = structlog.get_logger()
+
+
+def pointer(parts: Iterable[object]) -> str:
+    """Return the RFC 6901 pointer of a path of names and indexes."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def to_faults(found: Sequence[Mapping[str, Any]], skip: int = 0) -> list[Fault]:
+    """Return pydantic's errors as faults; ``skip`` leading parts of each location are dropped."""
+    return [
+        Fault(
+            pointer(error["loc"][skip:]),
+            _CODES.get(error["type"])
+            or ("wrong_type" if error["type"].endswith(("_type", "_parsing")) else error["type"]),
+            f"{error['msg'].rstrip('.')}.",
+        )
+        for error in found
+    ]
+
+
+def make_problem(
+    request: Request,
+    status: int,
+    code: str,
+    detail: str,
+    faults: Sequence[Fault] = (),
+    *,
+    retryable: bool = False,
+    retry_after_s: float | None = None,
+) -> JSONResponse:
+    """Return one problem document as the answer to ``request``."""
+    request_id = getattr(request.state, "request_id", None)
+    headers = {"Cache-Control": "no-store"}
+    if retry_after_s is not None or status in (429, 503):
+        headers["Retry-After"] = str(max(1, round(retry_after_s or 5)))
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(
+        {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": detail,
+            "instance": request.url.path,
+            "code": code,
+            "errors": [{"pointer": f.pointer, "code": f.code, "detail": f.detail} for f in faults],
+            "retryable": retryable,
+            "request_id": request_id,
+        },
+        status,
+        headers,
+        media_type="application/problem+json",
+    )
+
+
+def as_problem(request: Request, error: AwizoError) -> JSONResponse:
+    """Return what a room raised."""
+    status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+    return make_problem(
+        request,
+        status,
+        error.code,
+        error.detail,
+        error.faults,
+        retryable=error.retryable,
+        retry_after_s=error.retry_after_s,
+    )
+
+
+def map_errors(app: FastAPI) -> None:
+    """Make every error of ``app`` a problem document."""
+
+    @app.exception_handler(AwizoError)
+    async def _ours(request: Request, error: AwizoError) -> JSONResponse:
+        return as_problem(request, error)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        found = error.errors()
+        if any(each["type"] == "json_invalid" for each in found):
+            return make_problem(request, 400, "malformed_json", "The body is not JSON.")
+        in_body = [each for each in found if each["loc"][0] == "body"]
+        faults = to_faults(in_body, skip=1) + [
+            Fault("", "invalid_parameter", f"{each['loc'][0]} {each['loc'][-1]}: {each['msg']}.")
+            for each in found
+            if each["loc"][0] != "body"
+        ]
+        detail = faults[0].detail if len(faults) == 1 else f"{len(faults)} things are wrong."
+        return make_problem(request, 422, faults[0].code, detail, faults)
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+        return make_problem(request, error.status_code, code, f"{error.detail}.")
+
+    @app.exception_handler(Exception)
+    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+        _log.error("unexpected_error", path=request.url.path, exc_info=error)
+        return make_problem(
+            request, 500, "internal_error", "Something went wrong here; the log has the request id."
+        )

@@ -1,0 +1,42 @@
+"""The composition root: settings in, a FastAPI application out.
+
+``create_app`` mounts the API, maps every error to a problem document, bounds request bodies and
+starts the embedded worker; nothing here decides anything about mail.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from app.api import ROUTERS, describe_api
+from app.api.bound import BoundRequest
+from app.api.problem import map_errors
+from app.outbox.office import Office, open_office
+from app.settings import Settings
+from app.worker import Worker
+
+
+def create_app(settings: Settings, *, work: bool = True, office: Office | None = None) -> FastAPI:
+    """Return the service; ``work`` embeds a worker. The schema must be up to date."""
+
+    @asynccontextmanager
+    async def run(app: FastAPI) -> AsyncIterator[None]:
+        opened = office or open_office(settings)
+        app.state.office = opened
+        try:
+            if work:
+                async with Worker(opened).running():
+                    yield
+            else:
+                yield
+        finally:
+            if office is None:
+                await opened.close()
+
+    app = FastAPI(lifespan=run, **describe_api())
+    map_errors(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.add_middleware(BoundRequest, most_bytes=settings.max_request_bytes)
+    return app

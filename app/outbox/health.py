@@ -1,0 +1,115 @@
+"""How an account's mail server is doing: the circuit breaker's row, seen and changed.
+
+Trouble of the configuration (refused login, failed handshake, dead host) pauses the account with
+growing waits and shows its cause; the waiting mail keeps its tries. Success, or a saved change of
+the configuration, closes it again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+from app.outbox.tables import account_state
+
+_WAITS_S = (60, 120, 300, 600, 900)  # the last repeats: a quarter of an hour is soon enough to see
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What is known of an account's server. paused_until: the next try after trouble."""
+
+    failures: int = 0
+    paused_until: datetime | None = None
+    cause: str | None = None
+    detail: str | None = None
+    failed_at: datetime | None = None
+    succeeded_at: datetime | None = None
+    capabilities: Mapping[str, Any] | None = None
+    starttls_seen: str | None = None
+    dsn_refused: str | None = None
+
+
+def read_health(tx: Connection, account_id: str) -> Health:
+    """Return what is known; all empty for an account that has not sent yet."""
+    row = tx.execute(select(account_state).where(account_state.c.account_id == account_id)).first()
+    return Health() if row is None else _show(row)
+
+
+def note_trouble(
+    tx: Connection, account_id: str, *, cause: str, detail: str, at: datetime
+) -> datetime:
+    """Pause the account because of its configuration; return when it is tried again."""
+    ensure_state(tx, account_id)
+    failures = read_health(tx, account_id).failures + 1
+    until = at + timedelta(seconds=_WAITS_S[min(failures, len(_WAITS_S)) - 1])
+    tx.execute(
+        update(account_state)
+        .where(account_state.c.account_id == account_id)
+        .values(failures=failures, paused_until=until, cause=cause, detail=detail, failed_at=at)
+    )
+    return until
+
+
+def note_success(
+    tx: Connection,
+    account_id: str,
+    *,
+    at: datetime,
+    capabilities: Mapping[str, Any],
+    starttls_seen: str | None,
+    dsn_refused: str | None,
+) -> None:
+    """Record that a session stood, and what its server can do; close the breaker."""
+    ensure_state(tx, account_id)
+    tx.execute(
+        update(account_state)
+        .where(account_state.c.account_id == account_id)
+        .values(
+            failures=0,
+            paused_until=None,
+            cause=None,
+            detail=None,
+            succeeded_at=at,
+            capabilities=dict(capabilities),
+            starttls_seen=starttls_seen,
+            dsn_refused=dsn_refused,
+        )
+    )
+
+
+def close_breaker(tx: Connection, account_id: str) -> None:
+    """Forget the trouble: the configuration was changed, or a person said try now."""
+    tx.execute(
+        update(account_state)
+        .where(account_state.c.account_id == account_id)
+        .values(failures=0, paused_until=None, cause=None, detail=None)
+    )
+
+
+def ensure_state(tx: Connection, account_id: str) -> None:
+    """Make the account's row where there is none."""
+    insert = sqlite.insert if tx.dialect.name == "sqlite" else postgresql.insert
+    tx.execute(
+        insert(account_state)
+        .values(account_id=account_id, failures=0, lot_count=0)
+        .on_conflict_do_nothing()
+    )
+
+
+def _show(row: Row[Any]) -> Health:
+    return Health(
+        failures=row.failures,
+        paused_until=row.paused_until,
+        cause=row.cause,
+        detail=row.detail,
+        failed_at=row.failed_at,
+        succeeded_at=row.succeeded_at,
+        capabilities=row.capabilities,
+        starttls_seen=row.starttls_seen,
+        dsn_refused=row.dsn_refused,
+    )
