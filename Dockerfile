@@ -21,7 +21,8 @@ FROM python:3.13-slim
 LABEL org.opencontainers.image.title="Awizo" \
       org.opencontainers.image.description="Self-hosted REST service for mail configuration and templated sending" \
       org.opencontainers.image.licenses="MIT"
-RUN useradd --system --uid 8025 --no-create-home --shell /usr/sbin/nologin awizo \
+RUN groupadd --system --gid 8025 awizo \
+    && useradd --system --uid 8025 --gid awizo --no-create-home --shell /usr/sbin/nologin awizo \
     && install --directory --owner=awizo --group=awizo --mode=0700 /data
 COPY --from=builder /opt/awizo /opt/awizo
 ENV PATH=/opt/awizo/bin:$PATH \
@@ -29,7 +30,8 @@ ENV PATH=/opt/awizo/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     AWIZO_DATA_DIR=/data \
     AWIZO_HOST=0.0.0.0
-USER awizo
+# By number, so that an orchestrator can see that it is not root.
+USER 8025:8025
 WORKDIR /data
 VOLUME /data
 EXPOSE 8025
