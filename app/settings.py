@@ -101,6 +101,9 @@ class Settings(BaseSettings):
         gt=0,
         description="How often a worker looks for due mail when nothing wakes it, seconds.",
     )
+    stop_grace_s: float = Field(
+        30, ge=0, description="How long a stopping worker waits for messages under way, seconds."
+    )
     smtp_allow: Annotated[tuple[Network, ...], NoDecode] = Field(
         (),
         description="Networks that mail servers may stand in although `AWIZO_SMTP_DENY` covers them.",

@@ -38,6 +38,9 @@ STATES = (
     "expired",
 )
 
+# What is claimed first. A message that a person retries goes even while its account is paused.
+FORCED, SINGLE, BATCH = PRIORITIES = (0, 1, 2)
+
 message = Table(
     "message",
     metadata,
@@ -58,7 +61,7 @@ message = Table(
     Column("needs_smtputf8", Boolean, nullable=False),
     Column("on_uncertain", String(8), nullable=False),
     Column("delivery", Text, nullable=False),  # on, off, redirect:<address>, as accepted
-    Column("priority", Integer, nullable=False),  # 0 single, 1 of a batch
+    Column("priority", Integer, nullable=False),  # see PRIORITIES
     Column("batch_id", String(32)),
     Column("reference_type", Text),
     Column("reference_number", Text),
@@ -76,22 +79,19 @@ message = Table(
     Column("give_up_after_h", Float, nullable=False),
     Column("give_up_at", UtcInstant, nullable=False),
     Column("due_at", UtcInstant),
-    Column(
-        "forced", Boolean, nullable=False
-    ),  # retried by a person: goes though the account is paused
     Column("created_at", UtcInstant, nullable=False),
     Column("ended_at", UtcInstant),  # every recipient has its last state
     Column("body_erased_at", UtcInstant),
     Column("erase_at_end", Boolean, nullable=False),
 )
-for _priority in (0, 1):
-    Index(
-        f"ix_message_due_{_priority}",
-        message.c.account_id,
-        message.c.due_at,
-        sqlite_where=text(f"due_at is not null and priority = {_priority}"),
-        postgresql_where=text(f"due_at is not null and priority = {_priority}"),
-    )
+Index(
+    "ix_message_due",
+    message.c.account_id,
+    message.c.priority,
+    message.c.due_at,
+    sqlite_where=text("due_at is not null"),
+    postgresql_where=text("due_at is not null"),
+)
 Index("ix_message_status", message.c.status, message.c.id)
 Index("ix_message_owner", message.c.owner_id, message.c.id)
 Index("ix_message_user", message.c.user_id, message.c.id)
@@ -129,8 +129,7 @@ recipient = Table(
     Column("due_at", UtcInstant),  # when it may be tried (queued, deferred)
     Column("attempts", Integer, nullable=False),
     Column("tries", Integer, nullable=False),  # those that count for the retry schedule
-    Column("claimed_by", String(64)),
-    Column("claim", Integer, nullable=False),  # fence: goes up with every claim
+    Column("claimed_by", String(64)),  # one claim: its worker's id, a dot, a number. The fence.
     Column("lease_until", UtcInstant),
     Column("claimed_at", UtcInstant),
     Column("marked_at", UtcInstant),  # the final dot may have gone out

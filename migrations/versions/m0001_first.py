@@ -227,7 +227,6 @@ def upgrade() -> None:
         sa.Column("give_up_after_h", sa.Float(), nullable=False),
         sa.Column("give_up_at", UtcInstant(), nullable=False),
         sa.Column("due_at", UtcInstant(), nullable=True),
-        sa.Column("forced", sa.Boolean(), nullable=False),
         sa.Column("created_at", UtcInstant(), nullable=False),
         sa.Column("ended_at", UtcInstant(), nullable=True),
         sa.Column("body_erased_at", UtcInstant(), nullable=True),
@@ -237,20 +236,12 @@ def upgrade() -> None:
     )
     op.create_index("ix_message_customer", "message", ["reference_customer", "id"], unique=False)
     op.create_index(
-        "ix_message_due_0",
+        "ix_message_due",
         "message",
-        ["account_id", "due_at"],
+        ["account_id", "priority", "due_at"],
         unique=False,
-        sqlite_where=sa.text("due_at is not null and priority = 0"),
-        postgresql_where=sa.text("due_at is not null and priority = 0"),
-    )
-    op.create_index(
-        "ix_message_due_1",
-        "message",
-        ["account_id", "due_at"],
-        unique=False,
-        sqlite_where=sa.text("due_at is not null and priority = 1"),
-        postgresql_where=sa.text("due_at is not null and priority = 1"),
+        sqlite_where=sa.text("due_at is not null"),
+        postgresql_where=sa.text("due_at is not null"),
     )
     op.create_index("ix_message_ended", "message", ["ended_at"], unique=False)
     op.create_index(
@@ -316,7 +307,6 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("claimed_by", sa.String(length=64), nullable=True),
-        sa.Column("claim", sa.Integer(), nullable=False),
         sa.Column("lease_until", UtcInstant(), nullable=True),
         sa.Column("claimed_at", UtcInstant(), nullable=True),
         sa.Column("marked_at", UtcInstant(), nullable=True),
@@ -415,16 +405,10 @@ def downgrade() -> None:
     )
     op.drop_index("ix_message_ended", table_name="message")
     op.drop_index(
-        "ix_message_due_1",
+        "ix_message_due",
         table_name="message",
-        sqlite_where=sa.text("due_at is not null and priority = 1"),
-        postgresql_where=sa.text("due_at is not null and priority = 1"),
-    )
-    op.drop_index(
-        "ix_message_due_0",
-        table_name="message",
-        sqlite_where=sa.text("due_at is not null and priority = 0"),
-        postgresql_where=sa.text("due_at is not null and priority = 0"),
+        sqlite_where=sa.text("due_at is not null"),
+        postgresql_where=sa.text("due_at is not null"),
     )
     op.drop_index("ix_message_customer", table_name="message")
     op.drop_table("message")

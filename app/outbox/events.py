@@ -1,0 +1,73 @@
+"""The time line: one row for every move, written in the transaction that makes it.
+
+The feed is ordered by (txid, number), see ``db.commit_horizon``: a reader that goes on from its
+cursor misses nothing, however long another transaction took.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, insert, select, tuple_
+from sqlalchemy.engine import Connection
+
+from app.db import commit_horizon, transaction_id
+from app.outbox.tables import event
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One thing that happened. type: ``message.…`` or ``recipient.…`` in the past tense."""
+
+    type: str
+    message_id: str
+    owner_id: str
+    user_id: str | None
+    at: datetime
+    recipient_id: str | None = None
+    data: Mapping[str, Any] | None = None
+
+
+def record(tx: Connection, notes: list[Note]) -> None:
+    """Write ``notes`` in their order."""
+    if not notes:
+        return
+    txid = transaction_id(tx)
+    tx.execute(
+        insert(event),
+        [
+            {
+                "txid": txid,
+                "at": note.at,
+                "type": note.type,
+                "message_id": note.message_id,
+                "recipient_id": note.recipient_id,
+                "owner_id": note.owner_id,
+                "user_id": note.user_id,
+                "data": dict(note.data or {}),
+            }
+            for note in notes
+        ],
+    )
+
+
+def read_feed(
+    tx: Connection, query: Select[Any], *, after: tuple[int, int], limit: int
+) -> list[Row[Any]]:
+    """Return the events of ``query`` after a cursor (txid, number), in commit order."""
+    return list(
+        tx.execute(
+            query.where(
+                tuple_(event.c.txid, event.c.number) > tuple_(*after),
+                event.c.txid < commit_horizon(tx),
+            )
+            .order_by(event.c.txid, event.c.number)
+            .limit(limit)
+        )
+    )
+
+
+def select_events() -> Select[Any]:
+    """Return a query of all event columns, to be narrowed by the caller."""
+    return select(event)
