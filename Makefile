@@ -10,7 +10,8 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 
 # The environment belongs to one lock and one interpreter; when either changes, it is made anew.
-STAMP := $(VENV)/made-from-$(shell { cat requirements-dev.lock; echo "$(PYTHON)"; } | cksum | tr -d ' ')
+STAMP := $(VENV)/made-from-$(shell { cat requirements-dev.lock; \
+	'$(PYTHON)' -c 'import sys; print(sys.base_prefix, sys.version)' 2>/dev/null; } | cksum | tr -d ' ')
 
 .PHONY: help setup serve demo test check openapi lock clean
 
