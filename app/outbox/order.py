@@ -1,0 +1,55 @@
+"""What a caller asks to send, as read from the request and not yet resolved."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from app.mime.address import Mailbox
+from app.mime.protect import Plain
+from app.templates_engine.documents import Document
+from app.templates_engine.values import MacroValue
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The business document a message is about; compared exactly."""
+
+    type: str | None = None
+    number: str | None = None
+    customer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One message to be sent. None means: as the configuration says.
+
+    pointer: where in the request it stands ("" or ``/messages/3``), for the faults.
+    notifications: the contract's words; an empty tuple asks for no NOTIFY.
+    attachment_password: a password of this message's own; never stored.
+    """
+
+    to: tuple[Mailbox, ...] = ()
+    cc: tuple[Mailbox, ...] = ()
+    bcc: tuple[Mailbox, ...] = ()
+    reply_to: tuple[Mailbox, ...] | None = None
+    user: str | None = None
+    template: str | None = None
+    level: int = 1
+    language: str | None = None
+    subject: str | None = None
+    body: str | None = None
+    strict_macros: bool | None = None
+    macros: Mapping[str, MacroValue] = field(default_factory=dict)
+    documents: tuple[Document, ...] = ()
+    attachments: tuple[Plain, ...] = field(default=(), repr=False)
+    attachment_password: str | None = field(default=None, repr=False)
+    notifications: tuple[str, ...] | None = None
+    read_receipt: bool | None = None
+    importance: str | None = None
+    send_at: datetime | None = None
+    not_after: datetime | None = None
+    smtp_password: str | None = field(default=None, repr=False)
+    reference: Reference = Reference()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    pointer: str = ""
