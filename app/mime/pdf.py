@@ -8,12 +8,13 @@ rewriting breaks its signature. A result is handed back only after it was verifi
 """
 
 import hashlib
+import re
 import secrets
 from io import BytesIO
 
 import pikepdf
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from pikepdf import Array, Dictionary, Name, Object, PasswordError, Pdf, PdfError
+from pikepdf import Array, Dictionary, Name, Object, PasswordError, Pdf
 from pikepdf.models import EncryptionMethod
 
 from app.mime.frames import Outcome
@@ -25,7 +26,12 @@ INVOICE_FILES = {
     "xrechnung.xml",
     "zugferd-invoice.xml",
 }
-WRONG_KEY = "00" * 32
+# Warnings of qpdf after which the document is still whole
+HARMLESS = re.compile(
+    "expected endobj|stream keyword (?:not )?followed|extraneous whitespace seen before xref|"
+    "reported number of objects|/Type entry to /Catalog|duplicated key|"
+    "xref entry for the xref stream itself is missing"
+)
 
 
 class ProofFailed(Exception):
@@ -49,17 +55,19 @@ def encrypt(content: bytes, password: str) -> Outcome:
                 return Outcome("pdf_signed")
             notices = ("pdf_einvoice",) if is_einvoice(pdf) else ()
             protected = _save(pdf, password)
+            if not all(map(HARMLESS.search, pdf.get_warnings())):
+                return Outcome("pdf_damaged")  # without repair qpdf drops what it cannot read
+            if verify(protected, password) != pages:
+                return Outcome("pdf_damaged")
+            return Outcome("pdf_aes256", protected, notices)
     except PasswordError:
         return Outcome("pdf_encrypted")
     except (MemoryError, ProofFailed):
         raise
     except Exception as error:  # a hostile structure can raise anything; prove_worker() has passed
-        # qpdf's words for a handler other than /Standard (certificates, rights management)
-        foreign = isinstance(error, PdfError) and "unsupported encryption" in str(error)
+        # qpdf's words for a handler (certificates, rights management) or a revision it does not know
+        foreign = re.search("unsupported (encryption|/R or /V)", str(error), re.IGNORECASE)
         return Outcome("pdf_encrypted" if foreign else "pdf_damaged")
-    if verify(protected, password) != pages:
-        raise ProofFailed("another number of pages")
-    return Outcome("pdf_aes256", protected, notices)
 
 
 def is_signed(pdf: Pdf) -> bool:
@@ -103,9 +111,8 @@ def verify(protected: bytes, password: str) -> int:
     opens with that key. Salted hashes: a document that ``password`` opens as user does not open
     with the empty one as user too; as owner it is tried. Raises ProofFailed.
     """
-    with _open(protected, WRONG_KEY) as pdf:
-        lock = pdf.trailer.Encrypt
-        user, user_key, owner = bytes(lock.U), bytes(lock.UE), bytes(lock.O)
+    lock = _read_lock(protected)
+    user, user_key, owner = bytes(lock.U), bytes(lock.UE), bytes(lock.O)
     secret = password.encode()
     if not secret or derive_hash(secret, user[32:40]) != user[:32]:
         raise ProofFailed("the password does not open it")
@@ -156,6 +163,16 @@ def prove_worker() -> None:
             opened = False
         if opened != opens:
             raise ProofFailed("pikepdf does not encrypt as it did")
+
+
+def _read_lock(protected: bytes) -> Object:
+    """Read the encryption dictionary that pikepdf wrote; opening would need the key it leads to."""
+    named = re.match(rb"/Encrypt (\d+) 0 R", protected[protected.rfind(b"/Encrypt ") :])
+    if named is None:
+        raise ProofFailed("no encryption dictionary")
+    head = b"\n%s 0 obj\n" % named[1]
+    start = protected.rindex(head) + len(head)
+    return Object.parse(protected[start : protected.index(b"endobj", start)])
 
 
 def _open(content: bytes, key: str | None = None) -> Pdf:
