@@ -1,0 +1,198 @@
+"""What a send uses: the stored scopes put together (contract §2 Resolution).
+
+The active scope decides. ``smtp`` and ``sender`` are blocks, inherited whole, never mixed; any
+other field that is absent in the personal configuration is inherited, ``macros`` name by name;
+what is given empty means none. ``origins`` says of each value where it comes from.
+``docs/configuration.md`` has the truth table.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from app.accounts.people import Person, read_person
+from app.configuration.load import find_account, place_attachment_password
+from app.configuration.model import (
+    DEFAULTS,
+    GLOBAL,
+    SMTP_DEFAULTS,
+    ActiveScope,
+    Mode,
+    PasswordState,
+    Sender,
+    SmtpSettings,
+    StoredAccount,
+    name_scope,
+    read_mailboxes,
+    read_sender,
+)
+from app.errors import Conflict
+from app.mime.address import Mailbox
+from app.templates_engine.catalogue import resolve as resolve_macro
+from app.vault import Vault
+
+_SENDER_MEMBERS = ("address", "name", "return_path")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The configuration one send uses.
+
+    scope: the active one, ``global`` or ``users/<id>``. account_id: the account whose server
+    carries the mail (its password, its pauses, its lots). scope_account_id: the active scope's.
+    smtp: None only in mode ``draft``.
+    sender: never None after ``resolve``. notifications: None is no NOTIFY parameter.
+    attachment_password: sealed; ``open_attachment_password`` opens it.
+    origins: by pointer-like name (``bcc``, ``smtp.host``, ``macros.firma``): ``users/…``,
+    ``global`` or ``default``.
+    """
+
+    user: str | None
+    person: Person | None
+    active_scope: ActiveScope
+    scope: str
+    account_id: str
+    scope_account_id: str
+    mode: Mode
+    smtp: SmtpSettings | None
+    sender: Sender | None
+    reply_to: tuple[Mailbox, ...]
+    cc: tuple[Mailbox, ...]
+    bcc: tuple[Mailbox, ...]
+    notifications: tuple[str, ...] | None
+    return_content: str
+    read_receipt: bool
+    importance: str
+    language: str
+    on_uncertain: str
+    give_up_after_h: float
+    macros: Mapping[str, Any]
+    attachment_password: bytes | None = field(repr=False)
+    attachment_password_account: str | None
+    password_state: PasswordState
+    paused: bool
+    origins: Mapping[str, str]
+
+
+def resolve(tx: Connection, user: str | None) -> Resolved:
+    """Return what a send for ``user`` (None: nobody, the global scope) uses.
+
+    Raises ``Conflict`` ``no_configuration`` where nothing is stored, or neither scope names a
+    server and a sender to send by SMTP with.
+    """
+    resolved = look_up(tx, user)
+    if resolved is None:
+        raise Conflict(
+            "No mail configuration is stored; put one to /config/global.", code="no_configuration"
+        )
+    if resolved.sender is None or (resolved.smtp is None and resolved.mode == "smtp"):
+        raise Conflict(
+            f"The configuration of {resolved.scope} names no sender or no mail server, and there "
+            "is no global one to inherit them from.",
+            code="no_configuration",
+        )
+    return resolved
+
+
+def look_up(tx: Connection, user: str | None) -> Resolved | None:
+    """Return what ``resolve`` does, also where it cannot send; None where nothing is stored."""
+    person = None if user is None else read_person(tx, user)
+    wants_personal = person is not None and person.active_scope == "personal"
+    personal = find_account(tx, name_scope(user)) if wants_personal else None
+    layers = [layer for layer in (personal, find_account(tx, GLOBAL)) if layer is not None]
+    return combine(user, person, layers) if layers else None
+
+
+def combine(user: str | None, person: Person | None, layers: Sequence[StoredAccount]) -> Resolved:
+    """Put the applying configurations together, the narrowest first (at least one)."""
+    own = layers[0]
+    fields = {name: _find(layers, name, fallback) for name, fallback in DEFAULTS.items()}
+    origins = {name: origin for name, (_, origin) in fields.items()}
+    value = {name: found for name, (found, _) in fields.items()}
+    server = next((layer for layer in layers if "smtp" in layer.document), own)
+    letterhead = next((layer for layer in layers if "sender" in layer.document), own)
+    protector = next((layer for layer in layers if layer.attachment_password), None)
+    origins |= _name_block_origins(server, "smtp", ("host", "port", *SMTP_DEFAULTS))
+    origins |= _name_block_origins(letterhead, "sender", _SENDER_MEMBERS)
+    origins["attachment_password"] = protector.scope if protector else "default"
+    macros = _merge_macros(layers, origins)
+    reply_to = read_mailboxes(value["reply_to"])
+    if not reply_to and _answers_reach_the_user(person, own, letterhead, origins):
+        assert person and person.address
+        reply_to = (Mailbox(person.address, person.name or ""),)
+        origins["reply_to"] = name_scope(person.id)
+    return Resolved(
+        user=user,
+        person=person,
+        active_scope="global" if own.user_id is None else "personal",
+        scope=own.scope,
+        account_id=server.id,
+        scope_account_id=own.id,
+        mode=value["mode"],
+        smtp=server.settings,
+        sender=read_sender(letterhead.document.get("sender")),
+        reply_to=reply_to,
+        cc=read_mailboxes(value["cc"]),
+        bcc=read_mailboxes(value["bcc"]),
+        notifications=tuple(value["notifications"]) or None,
+        return_content=value["return_content"],
+        read_receipt=value["read_receipt"],
+        importance=value["importance"],
+        language=value["language"] or DEFAULTS["language"],
+        on_uncertain=value["on_uncertain"],
+        give_up_after_h=value["give_up_after_h"],
+        macros=macros,
+        attachment_password=protector.attachment_password if protector else None,
+        attachment_password_account=protector.id if protector else None,
+        password_state=server.password_state,
+        paused=server.paused_at is not None,
+        origins=origins,
+    )
+
+
+def open_attachment_password(vault: Vault, resolved: Resolved) -> str | None:
+    """Return the scope's attachment password; "" is explicitly none, None is not set."""
+    if resolved.attachment_password is None or resolved.attachment_password_account is None:
+        return None
+    place = place_attachment_password(resolved.attachment_password_account)
+    return vault.open(resolved.attachment_password, place)
+
+
+def _find(layers: Sequence[StoredAccount], name: str, fallback: Any) -> tuple[Any, str]:
+    for layer in layers:
+        if name in layer.document:
+            return layer.document[name], layer.scope
+    return fallback, "default"
+
+
+def _name_block_origins(layer: StoredAccount, block: str, members: Sequence[str]) -> dict[str, str]:
+    given = layer.document.get(block, {})
+    return {f"{block}.{name}": layer.scope if name in given else "default" for name in members}
+
+
+def _merge_macros(layers: Sequence[StoredAccount], origins: dict[str, str]) -> dict[str, Any]:
+    """Return the scopes' macros under the names they are kept by, the narrowest scope's value."""
+    merged: dict[str, Any] = {}
+    for layer in reversed(layers):
+        for name, given in layer.document.get("macros", {}).items():
+            merged[resolve_macro(name)] = given
+            origins[f"macros.{resolve_macro(name)}"] = layer.scope
+    return merged
+
+
+def _answers_reach_the_user(
+    person: Person | None,
+    own: StoredAccount,
+    letterhead: StoredAccount,
+    origins: Mapping[str, str],
+) -> bool:
+    """Whether the user's own address is the Reply-To (O2): the common sender writes for them.
+
+    A personal ``reply_to`` that is given, even as none, is that person's wish. The global one has
+    nothing wider to switch off, so there none means the same as absent.
+    """
+    if person is None or not person.address or letterhead.user_id is not None:
+        return False
+    return own.user_id is None or origins["reply_to"] != own.scope
