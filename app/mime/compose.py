@@ -29,7 +29,7 @@ from app.mime.headers import (
     write_words,
 )
 from app.mime.outgoing import IMPORTANCES, Attachment, Outgoing, find_faults, parse_media_type
-from app.mime.transfer import encode_base64, encode_text
+from app.mime.transfer import encode_base64, encode_text, iterate_base64
 
 __all__ = ["Attachment", "Composed", "Outgoing", "compose", "encode_base64"]
 
@@ -56,7 +56,7 @@ class Composed:
 @dataclass(frozen=True, slots=True)
 class _Part:
     headers: tuple[str, ...]
-    body: bytes
+    body: tuple[bytes, ...]  # pieces, joined once: copying them costs as much as encoding
 
 
 def compose(outgoing: Outgoing, *, boundary_seed: str) -> Composed:
@@ -69,12 +69,10 @@ def compose(outgoing: Outgoing, *, boundary_seed: str) -> Composed:
     if not _BOUNDARY_SEED.fullmatch(boundary_seed):
         raise ValueError("A boundary seed is 1 to 48 letters and digits.")
     content = _write_content(outgoing, boundary_seed)
-    headers = "\r\n".join((*_write_top(outgoing), *content.headers))
-    end = b"" if content.body[-2:] in (b"", b"\r\n") else b"\r\n"
-    return Composed(
-        b"%b\r\n\r\n%b%b" % (headers.encode(), content.body, end),
-        any(mailbox.needs_smtputf8 for mailbox in outgoing.mailboxes),
-    )
+    head = "\r\n".join((*_write_top(outgoing), *content.headers, "", "")).encode()
+    end = b"" if content.body[-1][-2:] in (b"", b"\r\n") else b"\r\n"
+    needs_smtputf8 = any(mailbox.needs_smtputf8 for mailbox in outgoing.mailboxes)
+    return Composed(b"".join((head, *content.body, end)), needs_smtputf8)
 
 
 def _write_top(outgoing: Outgoing) -> list[str]:
@@ -153,7 +151,7 @@ def _write_text_part(media_type: str, text: str) -> _Part:
         write_content_type(media_type, ("charset=utf-8",)),
         f"Content-Transfer-Encoding: {encoding}",
     )
-    return _Part(headers, body)
+    return _Part(headers, (body,))
 
 
 def _write_file_part(
@@ -174,7 +172,8 @@ def _write_file_part(
     if attachment.content_id:
         headers.append(f"Content-ID: <{attachment.content_id}>")
     headers.append("Content-Transfer-Encoding: base64")
-    return _Part(tuple(headers), attachment.encoded or encode_base64(attachment.content))
+    ready = attachment.encoded
+    return _Part(tuple(headers), (ready,) if ready else tuple(iterate_base64(attachment.content)))
 
 
 def _is_utf8(attachment: Attachment) -> bool:
@@ -198,7 +197,7 @@ def _wrap(subtype: str, seed: str, parts: Sequence[_Part]) -> _Part:
         parameters.insert(0, f'type="{root}"')
     pieces: list[bytes] = []
     for part in parts:
-        head = "\r\n".join((f"--{boundary}", *part.headers))
-        pieces += (head.encode(), b"\r\n\r\n", part.body, b"\r\n")
-    body = b"%b--%b--" % (b"".join(pieces), boundary.encode())
-    return _Part((write_content_type(f"multipart/{subtype}", parameters),), body)
+        head = "\r\n".join((f"--{boundary}", *part.headers, "", ""))
+        pieces += (head.encode(), *part.body, b"\r\n")
+    pieces.append(f"--{boundary}--".encode())
+    return _Part((write_content_type(f"multipart/{subtype}", parameters),), tuple(pieces))

@@ -6,6 +6,7 @@ nothing to do, nor with ``From `` (mailbox files), and none contains ``=_``, whi
 """
 
 from binascii import b2a_base64, b2a_qp
+from collections.abc import Iterator
 from struct import Struct
 
 LINE_COLUMNS = 76  # RFC 2045 §6.7 and §6.8
@@ -15,6 +16,8 @@ _LINES_AT_ONCE = 256
 _CHUNK_OCTETS = LINE_COLUMNS // 4 * 3 * _LINES_AT_ONCE
 _LINES = Struct(f"{LINE_COLUMNS}s" * _LINES_AT_ONCE)
 
+# Quoted-printable is for people who read the source of a message; base64 is 4 times faster.
+_MAX_READABLE_OCTETS = 8192
 _NON_ASCII = bytes(range(0x80, 0x100))
 # b2a_qp leaves dots and From at line starts, and lets a line with an encoded blank at its end grow
 # beyond 76 columns.
@@ -23,27 +26,35 @@ _MARKS_OF_MENDING = (b"\r\n.", b"\r\nFrom ", b"=20\r\n", b"=09\r\n")
 
 def encode_base64(content: bytes) -> bytes:
     """Return base64 in lines of 76 columns."""
-    view = memoryview(content)
-    whole = len(content) // _CHUNK_OCTETS * _CHUNK_OCTETS
-    lines: list[bytes] = []
-    for start in range(0, whole, _CHUNK_OCTETS):
-        chunk = b2a_base64(view[start : start + _CHUNK_OCTETS], newline=False)
-        lines += _LINES.unpack(chunk)
-    rest = b2a_base64(view[whole:], newline=False)
-    lines += [rest[at : at + LINE_COLUMNS] for at in range(0, len(rest), LINE_COLUMNS)]
-    return b"\r\n".join(lines)
+    return b"".join(iterate_base64(content))
+
+
+def iterate_base64(content: bytes) -> Iterator[bytes]:
+    """Yield the same in pieces: one great block less to allocate is a third of the time."""
+    last = max(0, len(content) - 1) // _CHUNK_OCTETS * _CHUNK_OCTETS
+    for start in range(0, last, _CHUNK_OCTETS):
+        chunk = b2a_base64(content[start : start + _CHUNK_OCTETS], newline=False)
+        yield b"\r\n".join(_LINES.unpack(chunk))
+        yield b"\r\n"
+    rest = b2a_base64(content[last:], newline=False)
+    yield b"\r\n".join([rest[at : at + LINE_COLUMNS] for at in range(0, len(rest), LINE_COLUMNS)])
 
 
 def encode_text(text: str) -> tuple[str, bytes]:
     """Return the name of the transfer encoding chosen for a text and its octets in it."""
     octets = text.encode("utf-8", "replace")  # a lone surrogate has no UTF-8
-    octets = octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
-    non_ascii = len(octets) - len(octets.translate(None, _NON_ASCII))
-    # An octet outside ASCII costs 2 more in quoted-printable, each octet 1/3 more in base64.
-    if non_ascii * 2 > len(octets) / 3:
+    # bytes know no other line ends than CRLF, CR and LF; the dot keeps one at the very end.
+    octets = b"\r\n".join((octets + b".").splitlines())[:-1]
+    if len(octets) > _MAX_READABLE_OCTETS or _is_mostly_foreign(octets):
         return "base64", encode_base64(octets)
     quoted = _encode_quoted_printable(octets)
     return ("7bit" if quoted == octets else "quoted-printable"), quoted
+
+
+def _is_mostly_foreign(octets: bytes) -> bool:
+    """Say whether base64 is shorter, where every octet costs 1/3 more."""
+    non_ascii = len(octets) - len(octets.translate(None, _NON_ASCII))
+    return non_ascii * 2 > len(octets) / 3
 
 
 def _encode_quoted_printable(octets: bytes) -> bytes:
