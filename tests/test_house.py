@@ -12,6 +12,8 @@ from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from app.settings import Settings
+
 ROOT = Path(__file__).parent.parent
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 FORBIDDEN_NAMES = {
@@ -119,3 +121,12 @@ def test_the_wheel_holds_every_file_of_the_program_and_the_command(tmp_path):
         commands = next(name for name in held if name.endswith("entry_points.txt"))
         assert "awizo = app.__main__:main" in wheel.read(commands).decode()
     assert {str(name) for name in packed if len(name.parts) > 1} - held == set()
+
+
+def test_the_container_files_set_only_variables_that_awizo_reads():
+    known = {f"AWIZO_{name.upper()}" for name in Settings.model_fields}
+    known.add("AWIZO_POSTGRES_PASSWORD")  # compose.yaml's own, a part of AWIZO_DATABASE_URL
+    for name in ("Dockerfile", "compose.yaml"):
+        named = set(re.findall(r"\bAWIZO_[A-Z_]+", (ROOT / name).read_text()))
+        assert named
+        assert named - known == set()
