@@ -165,7 +165,7 @@ def _message_row(vault: Vault, caller: Caller, each: Prepared, delivery: str) ->
         "give_up_at": each.give_up_at,
         "due_at": (each.send_at or each.at) if waits else None,
         "created_at": each.at,
-        "ended_at": None,
+        "ended_at": each.at if each.is_draft else None,  # a draft's retention starts at once
         "body_erased_at": None,
         "erase_at_end": False,
     }

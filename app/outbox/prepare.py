@@ -247,7 +247,7 @@ async def _compose(
         to=_boxes(recipients, "to"),
         cc=_boxes(recipients, "cc"),
         bcc=_boxes(recipients, "bcc"),
-        reply_to=_choose_reply_to(order, resolved),
+        reply_to=resolved.reply_to if order.reply_to is None else order.reply_to,
         subject=rendered.subject,
         text=rendered.text,
         html=rendered.html,
@@ -301,18 +301,6 @@ async def _compose(
 
 def _boxes(recipients: Sequence[Addressed], kind: str) -> tuple[Mailbox, ...]:
     return tuple(each.mailbox for each in recipients if each.kind == kind)
-
-
-def _choose_reply_to(order: Order, resolved: Resolved) -> tuple[Mailbox, ...]:
-    if order.reply_to is not None:
-        return order.reply_to
-    if resolved.reply_to:
-        return resolved.reply_to
-    person = resolved.person
-    # O2: a common server sends, and answers go to the person who asked for it.
-    if resolved.active_scope == "global" and person is not None and person.address:
-        return (Mailbox(person.address, person.name or ""),)
-    return ()
 
 
 def _warn(order: Order, ground: Ground, composed: Composed, notify: Sequence[str]) -> list[Notice]:

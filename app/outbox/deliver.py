@@ -1,0 +1,385 @@
+"""Delivery: one carrier is one SMTP connection of one account, and takes its mail one by one.
+
+claim → open or reuse a session → envelope and body → mark (committed) → final dot → settle.
+No transaction waits for a socket (G7). What a server does delays its own account only (G11):
+every account has carriers of its own, and a session belongs to one account *and* one credential.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import structlog
+
+from app.configuration.load import open_password
+from app.configuration.model import SmtpSettings, StoredAccount
+from app.errors import Unavailable
+from app.outbox.accept import smtp_password_place
+from app.outbox.carry import Carriage, load_carriage, read_body, settle_session
+from app.outbox.identity import make_envid
+from app.outbox.office import Office
+from app.outbox.queue import Claimed, Lot, Outcome, Policy, Wait, claim, mark
+from app.settings import parse_schedule
+from app.vault import CannotOpen
+from app.wire.envelope import Envelope, Recipient, Transaction, Verdict
+from app.wire.session import Session
+from app.wire.steps import SessionFailed
+from app.wire.target import Secret, Target
+
+# Said of the login or the session rather than of this message, wherever the server says it.
+_TROUBLE = frozenset(
+    ("auth_required", "auth_disabled", "credentials_refused", "auth_temporary", "insecure_auth")
+)
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """What a kept session was opened with; another one needs another session."""
+
+    version: int
+    password: Secret | None
+
+
+class Carrier:
+    """One connection's worth of work for one account; ``run`` ends when there is none left."""
+
+    def __init__(
+        self,
+        office: Office,
+        account_id: str,
+        worker_id: str,
+        *,
+        wake: asyncio.Event,
+        stopping: asyncio.Event,
+        active: set[str],
+        next_number: Callable[[], int],
+        more: Callable[[], None],
+    ) -> None:
+        """active: ids of claims whose leases the worker renews. more: ask for another carrier."""
+        self._office = office
+        self._account_id = account_id
+        self._worker_id = worker_id
+        self._wake = wake
+        self._stopping = stopping
+        self._active = active
+        self._next_number = next_number
+        self._more = more
+        self._policy = Policy(parse_schedule(office.settings.retry_schedule))
+        self._session: Session | None = None
+        self._key: _Key | None = None
+        self._server: str | None = None
+
+    async def run(self) -> None:
+        """Carry mail until none is due, then keep the connection for a while."""
+        try:
+            while not self._stopping.is_set():
+                self._wake.clear()
+                if not await self._carry_next() and not await self._idle():
+                    return
+        finally:
+            await self._close_session()
+
+    def abort(self) -> None:
+        """Drop the connection: a final reply that is still awaited becomes uncertain."""
+        if self._session is not None:
+            self._session.abort()
+
+    async def _idle(self) -> bool:
+        """Wait for the next message; False when it is time to go."""
+        idle_s = self._office.settings.connection_idle_s if self._session is not None else 0.05
+        try:
+            await asyncio.wait_for(self._wake.wait(), idle_s)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _carry_next(self) -> bool:
+        """Carry one message; False where none is due."""
+        office = self._office
+        account = await office.db.read(load_carriage, self._account_id)
+        claim_id = f"{self._worker_id}.{self._next_number()}"
+        # Held before the claim commits, so that a slow start cannot lose the lease unrenewed.
+        self._active.add(claim_id)
+        try:
+            claimed = await office.db.write_grouped(
+                claim,
+                self._account_id,
+                claim_id,
+                lease_s=office.settings.lease_s,
+                lot=_read_lot(account.stored.settings),
+            )
+            if claimed is None:
+                return False
+            if isinstance(claimed, Wait):
+                return await self._wait_for_lot(claimed)
+            if account.may_widen:
+                self._more()
+            await self._carry(claimed, account)
+        finally:
+            self._active.discard(claim_id)
+        return True
+
+    async def _wait_for_lot(self, wait: Wait) -> bool:
+        delay_s = (wait.until - self._office.clock()).total_seconds()
+        try:
+            await asyncio.wait_for(self._stopping.wait(), max(0.02, min(delay_s, 5)))
+        except TimeoutError:
+            return True
+        return False
+
+    async def _carry(self, claimed: Claimed, account: Carriage) -> None:
+        everyone = [each.id for each in claimed.recipients]
+        if account.stored.settings is None:
+            await self._settle(claimed, _hold(everyone, "scope_removed"), reached_mail=False)
+            return
+        try:
+            password = self._open_password(claimed, account.stored)
+        except CannotOpen:
+            await self._settle(claimed, _hold(everyone, "awaiting_password"), reached_mail=False)
+            return
+        try:
+            session = await self._take_session(account, password)
+        except SessionFailed as failed:
+            await self._settle_failed(claimed, account, failed)
+            return
+        body = await self._office.db.read(read_body, claimed.message.id)
+        if body is None:
+            await self._settle(claimed, [_erased(each) for each in everyone], reached_mail=False)
+            return
+        await self._send(session, claimed, body)
+
+    def _open_password(self, claimed: Claimed, stored: StoredAccount) -> Secret | None:
+        """Return the password to log in with; raise ``CannotOpen`` where it is to be entered."""
+        settings = stored.settings
+        if settings is None or not settings.wants_login:
+            return None
+        if settings.password_mode == "ask":
+            sealed = claimed.message.smtp_password
+            if sealed is None:
+                raise CannotOpen("this message's password was never given")
+            vault = self._office.vault
+            return Secret(vault.open(sealed, smtp_password_place(claimed.message.id)))
+        if stored.password_state != "stored":
+            raise CannotOpen("the account's password is still to be entered")
+        password = open_password(self._office.vault, stored)
+        return None if password is None else Secret(password)
+
+    async def _take_session(self, account: Carriage, password: Secret | None) -> Session:
+        """Return a session of this account and credential, the kept one where it is still good."""
+        key = _Key(account.stored.version, password)
+        if self._session is not None and (
+            self._key != key or not self._session.usable or self._session.is_stale()
+        ):
+            await self._close_session()
+        if self._session is None:
+            settings = account.stored.settings
+            if settings is None:
+                raise AssertionError("an account without a server has no session")
+            self._session = await Session.open(
+                make_target(settings, password, starttls_seen=account.saw_starttls),
+                policy=self._office.policy(any_port=account.any_port),
+                ehlo_name=self._office.ehlo_name,
+            )
+            self._session.dsn_refused = account.refused_dsn
+            self._key = key
+            self._server = settings.server
+        return self._session
+
+    async def _send(self, session: Session, claimed: Claimed, body: bytes) -> None:
+        office = self._office
+        redirect = office.settings.redirect_to
+        envelope = make_envelope(office, claimed, redirect)
+        # A lease that was lost before the dot: nothing goes out and nothing is written.
+        ids = [each.id for each in claimed.recipients]
+
+        async def mark_it() -> bool:
+            return await office.db.write_grouped(mark, claimed.id, ids)
+
+        transaction = await session.send(
+            envelope,
+            body,
+            before_dot=mark_it,
+            final_reply_timeout_s=office.settings.final_reply_timeout_s,
+        )
+        verdicts = _spread(transaction, len(ids), redirect)
+        outcomes = [_judge(each, verdict) for each, verdict in zip(ids, verdicts, strict=True)]
+        trouble = next((verdict for verdict in verdicts if verdict.cause in _TROUBLE), None)
+        await self._settle(claimed, outcomes, session=session, trouble=trouble)
+
+    async def _settle(
+        self,
+        claimed: Claimed,
+        outcomes: Sequence[Outcome],
+        *,
+        session: Session | None = None,
+        trouble: Verdict | None = None,
+        failed: SessionFailed | None = None,
+        reached_mail: bool = True,
+    ) -> None:
+        """Write what came of it, again and again while the database is away."""
+        jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
+        while True:
+            try:
+                ours = await self._office.db.write_grouped(
+                    settle_session,
+                    claimed,
+                    tuple(outcomes),
+                    policy=self._policy,
+                    jitter=jitter,
+                    server=self._server if session else None,
+                    tls=session.tls_facts.version if session and session.tls_facts else None,
+                    capabilities=asdict(session.capabilities) if session else None,
+                    starttls_offered=bool(session and session.starttls_offered),
+                    dsn_refused=bool(session and session.dsn_refused),
+                    trouble=_describe(trouble, failed),
+                    reached_mail=reached_mail,
+                )
+                break
+            except Unavailable:
+                await asyncio.sleep(1)
+        self._office.db.ring()
+        _write_log(self._office, self._worker_id, claimed, outcomes, ours)
+
+    async def _settle_failed(
+        self, claimed: Claimed, account: Carriage, failed: SessionFailed
+    ) -> None:
+        reply = failed.reply
+        settings = account.stored.settings
+        own_password = settings is not None and settings.password_mode == "ask"
+        refused = failed.cause in ("credentials_refused", "auth_disabled")
+        outcomes = [
+            Outcome(
+                each.id,
+                "trouble",
+                phase=failed.step,
+                cause=failed.cause,
+                code=reply.code if reply else None,
+                enhanced=reply.enhanced if reply else None,
+                reply=reply.text if reply else failed.detail,
+                local=reply is None,
+                # A password of this message's own: the account is not to blame.
+                hold="password_refused" if own_password and refused else None,
+            )
+            for each in claimed.recipients
+        ]
+        await self._settle(
+            claimed,
+            outcomes,
+            failed=None if own_password and refused else failed,
+            reached_mail=False,
+        )
+
+    async def _close_session(self) -> None:
+        session, self._session, self._key = self._session, None, None
+        if session is not None:
+            await session.quit() if session.usable else session.abort()
+
+
+def make_target(settings: SmtpSettings, password: Secret | None, *, starttls_seen: bool) -> Target:
+    """Return where and how to connect."""
+    return Target(
+        host=settings.host,
+        port=settings.port,
+        connection=settings.connection,
+        auth=settings.auth,
+        username=settings.username,
+        password=password,
+        timeout_ms=settings.timeout_ms,
+        tls_verify=settings.tls_verify,
+        ca_pem=settings.ca_pem,
+        allow_insecure_auth=settings.allow_insecure_auth,
+        starttls_seen=starttls_seen,
+    )
+
+
+def make_envelope(office: Office, claimed: Claimed, redirect: str | None) -> Envelope:
+    """Return the envelope of a claimed message; all of it to one address when redirected."""
+    row = claimed.message
+    notify = tuple(row.notify) if row.notify else None
+    addresses = [redirect] if redirect else [each.address for each in claimed.recipients]
+    return Envelope(
+        sender=row.reverse_path,
+        recipients=tuple(Recipient(address, notify) for address in addresses),
+        envid=make_envid(office.vault, row.id),
+        ret=row.return_content,
+        smtputf8=row.needs_smtputf8,
+    )
+
+
+def _spread(transaction: Transaction, count: int, redirect: str | None) -> tuple[Verdict, ...]:
+    return transaction.verdicts * count if redirect else transaction.verdicts
+
+
+def _judge(recipient_id: str, verdict: Verdict) -> Outcome:
+    kind = verdict.kind
+    if kind == "not_tried":
+        return Outcome(recipient_id, None)
+    if kind == "accepted":
+        raise AssertionError("only a probe leaves a recipient accepted")
+    reply = verdict.reply
+    return Outcome(
+        recipient_id,
+        "trouble" if verdict.cause in _TROUBLE else kind,
+        phase=verdict.phase,
+        cause=verdict.cause,
+        code=reply.code if reply else None,
+        enhanced=reply.enhanced if reply else None,
+        reply=reply.text if reply else None,
+        local=reply.local if reply else True,
+    )
+
+
+def _describe(trouble: Verdict | None, failed: SessionFailed | None) -> tuple[str, str] | None:
+    """Return cause and words of what pauses the account, if anything does."""
+    if failed is not None:
+        return failed.cause, str(failed.reply) if failed.reply else failed.detail
+    if trouble is not None:
+        return trouble.cause or "protocol_error", str(trouble.reply or "")
+    return None
+
+
+def _hold(recipient_ids: Sequence[str], reason: str) -> list[Outcome]:
+    return [
+        Outcome(each, "trouble", phase="login", cause=reason, local=True, hold=reason)
+        for each in recipient_ids
+    ]
+
+
+def _erased(recipient_id: str) -> Outcome:
+    return Outcome(
+        recipient_id,
+        "refused",
+        phase="body",
+        cause="body_erased",
+        reply="The content was erased before it could be sent.",
+        local=True,
+    )
+
+
+def _read_lot(settings: SmtpSettings | None) -> Lot | None:
+    if settings is None or not settings.batch_limit:
+        return None
+    return Lot(settings.batch_limit, settings.batch_wait_s or 0)
+
+
+def _write_log(
+    office: Office, worker_id: str, claimed: Claimed, outcomes: Sequence[Outcome], ours: bool
+) -> None:
+    names = {each.id: each.address for each in claimed.recipients}
+    for outcome in outcomes:
+        _log.info(
+            "recipient",
+            message=claimed.message.id,
+            recipient=(
+                names[outcome.recipient_id]
+                if office.settings.log_addresses
+                else outcome.recipient_id
+            ),
+            verdict=outcome.verdict or "returned",
+            code=outcome.code,
+            cause=outcome.cause,
+            worker=worker_id,
+            fenced=not ours,
+        )

@@ -1,0 +1,175 @@
+"""The loops of a worker: deliver, sweep lost leases, expire, prune; stops on request.
+
+A worker is embedded in ``serve`` or a process of its own; any number of them share a database.
+Every loop survives the database being away. Stopping claims nothing new, lets what is under way
+finish for ``AWIZO_STOP_GRACE_S`` and then drops the connections: what still waited for its final
+reply becomes uncertain, nothing is forgotten.
+"""
+
+import asyncio
+import os
+import random
+import socket
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from itertools import count
+
+import structlog
+
+from app.db import new_id
+from app.errors import Unavailable
+from app.outbox.beat import beat, leave
+from app.outbox.deliver import Carrier
+from app.outbox.expire import expire
+from app.outbox.hold import hold_due
+from app.outbox.office import Office
+from app.outbox.prune import prune
+from app.outbox.queue import Policy, find_ready, renew, sweep
+from app.settings import parse_schedule
+
+_SWEEP_S = 1.0
+_BEAT_S = 5.0
+_PRUNE_S = 60.0
+_log = structlog.get_logger()
+
+
+class Worker:
+    """One worker; ``running`` is its whole life."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self.id = f"{socket.gethostname()[:20]}-{os.getpid()}-{new_id()[-8:]}".replace(".", "-")
+        self._stopping = asyncio.Event()
+        self._bell = asyncio.Event()
+        self._wakes: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._carriers: defaultdict[str, dict[asyncio.Task[None], Carrier]] = defaultdict(dict)
+        self._active: set[str] = set()
+        self._numbers = count(1)
+        self._policy = Policy(parse_schedule(office.settings.retry_schedule))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Worker"]:
+        """Work until the block ends."""
+        office = self._office
+        office.db.add_bell(self._bell)
+        loops = [
+            asyncio.create_task(self._repeat(self._dispatch, office.settings.poll_s, self._bell)),
+            asyncio.create_task(self._repeat(self._renew, office.settings.lease_s / 3)),
+            asyncio.create_task(self._repeat(self._sweep, _SWEEP_S)),
+            asyncio.create_task(self._repeat(self._beat, _BEAT_S)),
+            asyncio.create_task(self._repeat(self._prune, _PRUNE_S)),
+        ]
+        _log.info("worker_started", worker=self.id, delivery=office.settings.delivery)
+        try:
+            yield self
+        finally:
+            await self._stop(loops)
+            office.db.remove_bell(self._bell)
+
+    async def _stop(self, loops: list[asyncio.Task[None]]) -> None:
+        self._stopping.set()
+        self._bell.set()
+        for wake in self._wakes.values():
+            wake.set()
+        tasks = [task for carriers in self._carriers.values() for task in carriers]
+        if tasks:
+            _log.info("worker_finishing", worker=self.id, connections=len(tasks))
+            _, late = await asyncio.wait(tasks, timeout=self._office.settings.stop_grace_s)
+            for carriers in self._carriers.values():
+                for task, carrier in carriers.items():
+                    if task in late:
+                        carrier.abort()
+            if late:
+                _, stuck = await asyncio.wait(late, timeout=10)
+                for task in stuck:
+                    task.cancel()
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        try:
+            await self._office.db.write(leave, self.id)
+        except Unavailable:
+            _log.warning("worker_left_unnoticed", worker=self.id)
+        _log.info("worker_stopped", worker=self.id)
+
+    async def _repeat(
+        self, step: Callable[[], Awaitable[None]], every_s: float, bell: asyncio.Event | None = None
+    ) -> None:
+        """Do ``step`` now, then at every ring of the bell or after ``every_s``."""
+        while True:
+            if bell is not None:
+                bell.clear()
+            wait_s = every_s
+            try:
+                await step()
+            except Unavailable as error:
+                _log.warning("database_unavailable", worker=self.id, detail=error.detail)
+                wait_s = max(every_s, 1.0)
+            except Exception as error:
+                # A loop that ended would look like a healthy worker that sends nothing.
+                _log.error("worker_loop_failed", worker=self.id, step=step.__name__, exc_info=error)
+                wait_s = max(every_s, 1.0)
+            if bell is None:
+                await asyncio.sleep(wait_s)
+                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(bell.wait(), wait_s)
+
+    async def _dispatch(self) -> None:
+        if self._stopping.is_set():
+            return
+        if self._office.settings.delivery == "off":
+            await self._office.db.write(hold_due)
+            return
+        for account_id in await self._office.db.read(find_ready):
+            self._wakes[account_id].set()
+            if not self._carriers[account_id]:
+                self._add_carrier(account_id)
+
+    def _add_carrier(self, account_id: str) -> None:
+        """Start one more connection of an account, up to its number."""
+        carriers = self._carriers[account_id]
+        most = self._office.settings.connections_per_account
+        if len(carriers) >= most or self._stopping.is_set():
+            return
+        carrier = Carrier(
+            self._office,
+            account_id,
+            self.id,
+            wake=self._wakes[account_id],
+            stopping=self._stopping,
+            active=self._active,
+            next_number=self._numbers.__next__,
+            more=lambda: self._add_carrier(account_id),
+        )
+        task = asyncio.create_task(carrier.run())
+        carriers[task] = carrier
+        task.add_done_callback(lambda done: self._end_carrier(account_id, done))
+
+    def _end_carrier(self, account_id: str, task: asyncio.Task[None]) -> None:
+        self._carriers[account_id].pop(task, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Its claim, if it had one, is no longer renewed and comes back with its lease.
+            _log.error("carrier_failed", worker=self.id, account=account_id, exc_info=error)
+
+    async def _renew(self) -> None:
+        if self._active:
+            await self._office.db.write_grouped(
+                renew, tuple(self._active), lease_s=self._office.settings.lease_s
+            )
+
+    async def _sweep(self) -> None:
+        jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
+        swept = await self._office.db.write(sweep, policy=self._policy, jitter=jitter)
+        expired = await self._office.db.write(expire)
+        if swept or expired:
+            _log.info("swept", worker=self.id, lost=swept, expired=expired)
+            self._office.db.ring()
+
+    async def _beat(self) -> None:
+        await self._office.db.write(beat, self.id)
+
+    async def _prune(self) -> None:
+        while await self._office.db.write(prune, self._office.settings):
+            await asyncio.sleep(0.05)  # senders first
