@@ -9,12 +9,14 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from app.accounts.sign_in import SignIn
 from app.api import ROUTERS, describe_api
 from app.api.bound import BoundRequest
+from app.api.describe import Service
+from app.api.meters import Meters
 from app.api.problem import map_errors
 from app.outbox.office import Office, open_office
 from app.settings import Settings
-from app.worker import Worker
 
 
 def create_app(settings: Settings, *, work: bool = True, office: Office | None = None) -> FastAPI:
@@ -24,19 +26,24 @@ def create_app(settings: Settings, *, work: bool = True, office: Office | None =
     async def run(app: FastAPI) -> AsyncIterator[None]:
         opened = office or open_office(settings)
         app.state.office = opened
+        app.state.sign_in = SignIn(settings, opened.db, opened.vault, opened.clock)
         try:
             if work:
+                from app.worker import Worker  # a process that only answers does without it
+
                 async with Worker(opened).running():
                     yield
             else:
                 yield
         finally:
+            await app.state.sign_in.close()
             if office is None:
                 await opened.close()
 
-    app = FastAPI(lifespan=run, **describe_api())
+    app = Service(lifespan=run, **describe_api())
+    app.state.meters = Meters()
     map_errors(app)
     for router in ROUTERS:
         app.include_router(router)
-    app.add_middleware(BoundRequest, most_bytes=settings.max_request_bytes)
+    app.add_middleware(BoundRequest, most_bytes=settings.max_request_bytes, meters=app.state.meters)
     return app

@@ -1,4 +1,4 @@
-"""What all request bodies share: strict members, null equals absent, tolerant enums and times.
+"""What all requests share: strict members, null equals absent, tolerant enums and times.
 
 Models of single endpoints live beside the endpoint and derive from ``Body``. JSON is read by
 ``Route``: malformed JSON, lone surrogates and NUL characters end here, before any model.
@@ -11,11 +11,22 @@ from typing import Annotated, Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError, from_json
 
+from app.accounts.people import MOST_CHARACTERS, check_user_id
 from app.api.problem import pointer
-from app.errors import Fault, Malformed, Unsupported, refuse
+from app.api.sign_in import identify
+from app.errors import Fault, Malformed, Refused, Unsupported, refuse
 
 
 class Body(BaseModel):
@@ -99,11 +110,39 @@ Addresses = Annotated[
 """Mailboxes as the caller wrote them; ``mime.address.parse_mailboxes`` reads them."""
 
 
+def _check_user(value: str) -> str:
+    try:
+        return check_user_id(value)
+    except Refused as error:
+        raise PydanticCustomError("invalid_user", error.detail) from None  # type: ignore[arg-type]
+
+
+UserId = Annotated[
+    str,
+    AfterValidator(_check_user),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS}),
+]
+"""A user id of the ERP, in a body, a path or a query; NFC inside."""
+
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00-\x1f\x7f]*$")
+]
+"""A name that is shown to people: one line, not only blanks."""
+
+
 def show_instant(instant: datetime | None) -> str | None:
     """Return a moment as the API writes it: ``2026-11-22T08:30:00.123Z``."""
     if instant is None:
         return None
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+ShownInstant = Annotated[
+    datetime,
+    PlainSerializer(show_instant),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""A moment in an answer."""
 
 
 def read_json(raw: bytes) -> Any:
@@ -153,6 +192,10 @@ class Route(APIRoute):
         handle = super().get_route_handler()
 
         async def strict(request: Request) -> Response:
+            _check_parameters(request)
+            if request.method == "GET":  # RFC 9110 §9.3.1: content of a GET means nothing
+                return await handle(request)
+            await identify(request)  # nobody unknown has a body read into memory
             strict_request = StrictRequest(request.scope, request.receive)
             raw = await strict_request.body()
             if raw:
@@ -161,6 +204,13 @@ class Route(APIRoute):
             return await handle(strict_request)
 
         return strict
+
+
+def _check_parameters(request: Request) -> None:
+    """Raise ``Refused`` for a NUL in path or query, which no database column takes."""
+    if "\0" in request.url.path or "%00" in request.url.query:
+        detail = "Take the NUL character out of the URL."
+        raise Refused(detail, faults=[Fault("", "invalid_parameter", detail)])
 
 
 def require_json(request: Request) -> None:

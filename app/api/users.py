@@ -1,0 +1,99 @@
+"""``/users``: who the caller's user ids stand for; all of it optional."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, Field
+
+from app.accounts import people
+from app.accounts.people import Person
+from app.api.body import Addresses, Body, Route, ShownInstant, UserId
+from app.api.gate import After, Limit, Page, TheOffice, cut_page, decode_cursor
+from app.api.sign_in import TheCaller
+from app.errors import Missing
+
+router = APIRouter(route_class=Route, tags=["users"])
+
+TheUser = Annotated[UserId, Path(description="The ERP's user id.", examples=["anna"])]
+_Ignored = Annotated[Any, Field(description="Shown in answers; ignored here.")]
+
+
+class UserBody(Body):
+    """What is known of a user. What an answer shows beyond it is accepted and ignored."""
+
+    name: str | None = Field(None, max_length=256, examples=["Anna Kowalska"])
+    address: Addresses | None = Field(None, description="One mailbox; its name part is not used.")
+    language: str | None = Field(None, max_length=35, examples=["pl"])
+    id: _Ignored = None
+    active_scope: _Ignored = None
+    created_at: _Ignored = None
+    updated_at: _Ignored = None
+
+
+class User(BaseModel):
+    """A user of the ERP."""
+
+    id: str
+    name: str | None = Field(description="Fills `{wysyłający}`; absent: without a person.")
+    address: str | None = Field(
+        description="Reply-To when the global scope sends for this user and none is given."
+    )
+    language: str | None
+    active_scope: str = Field(description="`global` or `personal`; set in `/config/users/…`.")
+    created_at: ShownInstant
+    updated_at: ShownInstant
+
+
+@router.get("/users")
+async def list_users(
+    caller: TheCaller, office: TheOffice, limit: Limit = 100, after: After = None
+) -> Page[User]:
+    """List the users that were seen, in the order of their ids."""
+    caller.require("admin", "sender")
+    rows = await office.db.read(
+        people.list_people,
+        after=decode_cursor(after, str)[0] if after else None,
+        limit=limit + 1,
+    )
+    shown, following = cut_page(rows, limit, lambda row: (row.id,))
+    return Page(data=[_show(row) for row in shown], next=following)
+
+
+@router.get("/users/{user}")
+async def read_user(caller: TheCaller, office: TheOffice, user: TheUser) -> User:
+    """Show one user. An id exists from its first use (a send, a configuration, a key, a `PUT`)."""
+    caller.require("admin", "sender", "user")
+    caller.require_own(user)
+    found = await office.db.read(people.read_person, user)
+    if found is None:
+        raise Missing("There is no such user.")
+    return _show(found)
+
+
+@router.put("/users/{user}")
+async def put_user(caller: TheCaller, office: TheOffice, user: TheUser, body: UserBody) -> User:
+    """Say who a user is. What is absent is removed."""
+    caller.require("admin", "user")
+    caller.require_own(user)
+    saved = await office.db.write(
+        people.save_person,
+        caller,
+        user,
+        name=body.name,
+        address=body.address,
+        language=body.language,
+        at=office.clock(),
+    )
+    return _show(saved)
+
+
+def _show(found: Person) -> User:
+    return User(
+        id=found.id,
+        name=found.name,
+        address=found.address,
+        language=found.language,
+        active_scope=found.active_scope,
+        created_at=found.created_at,
+        updated_at=found.updated_at,
+    )

@@ -1,0 +1,73 @@
+"""What the tests of the API may ask for: the service over a real database, and keys of every role.
+
+``office``     the tools of one process, on a migrated database; each test runs on both engines
+``client``     speaks HTTP to the whole application, without a worker and without a socket
+``keys``       one API key per role name; ``as_role("anna")`` gives the header for it
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.accounts.audit import SYSTEM
+from app.accounts.keys import create_key
+from app.main import create_app
+from app.outbox.office import Office, open_office
+from app.settings import Settings
+
+ROLES: Mapping[str, tuple[str, str | None]] = {
+    "admin": ("admin", None),
+    "sender": ("sender", None),
+    "anna": ("user", "anna"),
+    "piotr": ("user", "piotr"),
+    "probe": ("probe", None),
+}
+
+AsRole = Callable[[str], dict[str, str]]
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """The settings of the service under test; a test that needs others copies them."""
+    return Settings(data_dir=tmp_path / "data", database_url=database_url)
+
+
+@pytest.fixture
+async def office(settings: Settings, anyio_backend: str) -> AsyncIterator[Office]:
+    """The tools of one process, closed at the end."""
+    opened = open_office(settings)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def client(settings: Settings, office: Office) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the running application; it carries no credential by itself."""
+    app = create_app(settings, work=False, office=office)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://awizo.example"
+        ) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+async def keys(office: Office) -> dict[str, str]:
+    """API keys: admin, sender, probe, and one each for the users anna and piotr."""
+    made = {}
+    for name, (role, user) in ROLES.items():
+        _, made[name] = await office.db.write(
+            create_key, office.vault, SYSTEM, role=role, name=name, user=user,
+            expires_at=None, at=office.clock(),
+        )  # fmt: skip
+    return made
+
+
+@pytest.fixture
+def as_role(keys: dict[str, str]) -> AsRole:
+    """Return the header that signs a request with a role's key."""
+    return lambda role: {"Authorization": f"Bearer {keys[role]}"}
