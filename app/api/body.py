@@ -114,7 +114,7 @@ def _check_user(value: str) -> str:
     try:
         return check_user_id(value)
     except Refused as error:
-        raise PydanticCustomError("invalid_user", error.detail) from None  # type: ignore[arg-type]
+        raise PydanticCustomError("invalid_user", error.detail) from None
 
 
 UserId = Annotated[
