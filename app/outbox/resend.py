@@ -1,0 +1,111 @@
+"""Resending: a new message with the content of an old one, its protected parts included."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import insert
+from sqlalchemy.engine import Connection
+
+from app.accounts.caller import Caller
+from app.configuration.load import load_account
+from app.db import now
+from app.errors import Conflict
+from app.mime.restamp import restamp
+from app.outbox.carry import read_body
+from app.outbox.events import Note, record
+from app.outbox.identity import make_message_id
+from app.outbox.reach import lock_visible
+from app.outbox.rows import read_recipients
+from app.outbox.tables import SINGLE, message, message_body, recipient
+from app.vault import Vault
+
+
+def resend(
+    tx: Connection, vault: Vault, caller: Caller, message_id: str, new: str, *, delivery: str
+) -> str:
+    """Store the copy under the id ``new`` and return it; to every recipient of the old one.
+
+    Raises ``Conflict`` for a draft, an erased message, or one whose configuration is gone.
+    """
+    row = lock_visible(tx, caller, message_id)
+    raw = read_body(tx, row.id)
+    account = load_account(tx, row.account_id)
+    if row.is_draft:
+        raise Conflict("A draft is not sent by Awizo; open it in a mail program.", code="is_draft")
+    if raw is None:
+        raise Conflict("The content was erased; it cannot be sent again.", code="body_erased")
+    if account is None or account.removed_at is not None or account.settings is None:
+        raise Conflict("The configuration of this message is gone.", code="scope_removed")
+    if account.settings.password_mode == "ask":
+        raise Conflict(
+            "This configuration stores no password, so the message cannot be resent; "
+            "send it again with smtp_password.",
+            code="smtp_password_required",
+        )
+    at = now(tx)
+    state, reason = ("held", "delivery_off") if delivery == "off" else ("queued", None)
+    domain = row.sender["address"].rpartition("@")[2]
+    fresh_id = make_message_id(vault, new, domain)
+    body = restamp(raw, message_id=fresh_id, date=at)
+    kept = {column.name: getattr(row, column.name) for column in message.c}
+    fresh = _refresh_row(kept, caller, new, fresh_id, row.id, len(body), delivery, at)
+    fresh |= {"status": state, "due_at": at if state == "queued" else None}
+    tx.execute(insert(message).values(fresh))
+    tx.execute(insert(message_body).values(message_id=new, raw=body))
+    tx.execute(
+        insert(recipient),
+        [
+            {
+                "id": f"{new[:22]}{each.position:04d}",
+                "message_id": new,
+                "position": each.position,
+                "kind": each.kind,
+                "address": each.address,
+                "address_key": each.address_key,
+                "name": each.name,
+                "state": state,
+                "reason": reason,
+                "due_at": at if state == "queued" else None,
+                "attempts": 0,
+                "tries": 0,
+                "updated_at": at,
+            }
+            for each in read_recipients(tx, row.id)
+        ],
+    )
+    for what, which, data in (
+        ("message.accepted", new, {"status": state, "resent_of": row.id}),
+        ("message.resent", row.id, {"as": new, "by": caller.name}),
+    ):
+        note = Note(what, which, row.owner_id, row.user_id, at, data=data)
+        record(tx, [note])
+    return new
+
+
+def _refresh_row(
+    kept: dict[str, Any],
+    caller: Caller,
+    new: str,
+    fresh_id: str,
+    resent_of: str,
+    size_bytes: int,
+    delivery: str,
+    at: datetime,
+) -> dict[str, Any]:
+    return kept | {
+        "id": new,
+        "owner_id": caller.owner_id,
+        "message_id": fresh_id,
+        "delivery": delivery,
+        "priority": SINGLE,
+        "batch_id": None,
+        "resent_of": resent_of,
+        "size_bytes": size_bytes,
+        "smtp_password": None,
+        "send_at": None,
+        "not_after": None,
+        "give_up_at": at + timedelta(hours=kept["give_up_after_h"]),
+        "created_at": at,
+        "ended_at": None,
+        "erase_at_end": False,
+    }
