@@ -5,6 +5,7 @@ at once; what a message adds to its template is bounded before it is built. The 
 on who sends are ``fill_defaults``; the caller applies them before ``render``.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from app.templates_engine.scan import Place, Slot, Url
 from app.templates_engine.values import MacroValue, TextValue, escape_pointer, pick_language
 
 _MAX_NOTICES = 50
+_BLANK_LINES = re.compile(r"\n{3,}")  # what stays around an optional part
 _TABLE_PLACES = (Place.HTML, Place.AFTER_LESS_THAN, Place.PLAIN)
 
 
@@ -88,7 +90,7 @@ def render(
     text = body
     if template.text is not None:
         text = filler.fill(template.text, filler.find_cuts(template.text), room - len(body))
-        text = text.strip("\n")
+        text = _BLANK_LINES.sub("\n\n", text).strip("\n") if template.text.parts else text
     html = body if template.kind == "html" else None
     size_bytes = sum(len(part.encode()) for part in (subject, html or "", text))
     if size_bytes > max_rendered_bytes:

@@ -30,6 +30,7 @@ _NOT_DISPLAYED = re.compile(r"display\s*:\s*none", re.I)
 _SHOWN_SCHEMES = ("http://", "https://", "mailto:", "tel:")
 _RULE = "-" * 40
 _MAX_INDENT = 10
+_MAX_GAP = 2
 
 
 def derive_text(events: list[Event]) -> list[Piece]:
@@ -46,7 +47,10 @@ class _Writer:
         self._gap = 0  # line ends owed before the next text
         self._blank = ""  # blanks owed within the line
         self._bullet = ""
-        self._fresh = True  # nothing was written yet
+        # What the output ends with whether or not optional parts are kept: line ends (as if many
+        # at its start), blanks. Saved when a part opens, the lesser counts when it closes.
+        self._ending = (_MAX_GAP, True)
+        self._endings: list[tuple[int, bool]] = []
         self._pre = 0
         self._only_outlook = False
         self._skipped = ""  # name of the element that is being left out
@@ -59,9 +63,7 @@ class _Writer:
         if isinstance(event, Visibility):
             self._only_outlook = event.hidden
         elif isinstance(event, Mark):
-            # Marks pair here as they do in the body; one without a partner is shown where it is.
-            unseen = self._only_outlook or self._skipped
-            self.pieces.append(Mark(event.sign, event.name, "") if unseen else event)
+            self._take_mark(event)
         elif self._only_outlook:
             return
         elif isinstance(event, Tag):
@@ -72,6 +74,17 @@ class _Writer:
             self._write_text(unescape(event.source))
         elif isinstance(event, Slot):
             self._write_slot(event)
+
+    def _take_mark(self, mark: Mark) -> None:
+        """Pass a mark on, after what is owed: that must not depend on the optional part."""
+        self._settle()
+        # Marks pair here as they do in the body; one without a partner is shown where it is.
+        unseen = self._only_outlook or self._skipped
+        self.pieces.append(Mark(mark.sign, mark.name, "") if unseen else mark)
+        if mark.sign != "/":
+            self._endings.append(self._ending)
+        elif self._endings:
+            self._ending = min(self._ending, self._endings.pop())
 
     def _take_tag(self, tag: Tag) -> None:
         name = tag.name
@@ -86,7 +99,7 @@ class _Writer:
                 self._skipped, self._skipped_depth = name, 1
             return
         if name == "br":
-            self._gap, self._blank = min(self._gap + 1, 2), ""
+            self._gap, self._blank = min(self._gap + 1, _MAX_GAP), ""
         elif name in _GAPS:
             self._break(_gap_of(name, len(self._counters) - tag.closing))
         if tag.closing:
@@ -196,14 +209,19 @@ class _Writer:
 
     def _write(self, text: str) -> None:
         """Write text, with the line ends and blanks owed before it."""
-        if self._fresh:
-            owed = ""
-        elif self._gap:
-            owed = "\n" * self._gap
-        else:
-            owed = self._blank
-        self.pieces.append(owed + self._bullet + text)
-        self._gap, self._blank, self._bullet, self._fresh = 0, "", "", False
+        self._settle()
+        self.pieces.append(self._bullet + text)
+        self._bullet, self._ending = "", (0, False)
+
+    def _settle(self) -> None:
+        line_ends, blank = self._ending
+        if self._gap > line_ends:
+            self.pieces.append("\n" * (self._gap - line_ends))
+            self._ending = (self._gap, True)
+        elif self._blank and not blank and not self._gap:
+            self.pieces.append(self._blank)
+            self._ending = (0, True)
+        self._gap, self._blank = 0, ""
 
 
 def _gap_of(name: str, list_depth: int) -> int:
