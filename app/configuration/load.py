@@ -1,14 +1,18 @@
 """Read stored accounts; open the password of one at the moment of use."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import RowMapping, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from app.configuration.model import SmtpSettings, StoredAccount, read_smtp
+from app.configuration.model import SmtpSettings, StoredAccount, name_scope, read_smtp
 from app.configuration.secrets import open_for_target
 from app.configuration.tables import account
+from app.db import lock_rows, new_id
+from app.errors import Missing
 from app.vault import CannotOpen, Vault
 
 
@@ -25,6 +29,40 @@ def find_account(tx: Connection, scope: str) -> StoredAccount | None:
     )
     row = tx.execute(query).mappings().first()
     return None if row is None else read_account(row)
+
+
+def lock_account(tx: Connection, scope: str) -> StoredAccount:
+    """Return a scope's configuration, locked until the commit; raise ``Missing`` without one."""
+    query = select(account).where(
+        account.c.scope == scope, account.c.is_default, account.c.removed_at.is_(None)
+    )
+    row = tx.execute(lock_rows(tx, query)).mappings().first()
+    if row is None:
+        raise Missing(f"Nothing is stored for {scope}.", code="configuration_not_found")
+    return read_account(row)
+
+
+def claim_account(tx: Connection, user: str | None, at: datetime) -> StoredAccount:
+    """Return a scope's row, locked, also one that was removed or never there (``removed_at``).
+
+    The row of a removed configuration is used again: mail that waits names it.
+    """
+    insert = sqlite.insert if tx.dialect.name == "sqlite" else postgresql.insert
+    fresh = insert(account).values(
+        id=new_id(at),
+        scope=name_scope(user),
+        user_id=user,
+        is_default=True,
+        version=0,
+        settings={},
+        password_state="none",
+        created_at=at,
+        updated_at=at,
+        removed_at=at,
+    )
+    tx.execute(fresh.on_conflict_do_nothing())
+    query = select(account).where(account.c.scope == name_scope(user), account.c.is_default)
+    return read_account(tx.execute(lock_rows(tx, query)).mappings().one())
 
 
 def read_account(row: RowMapping | Mapping[str, Any]) -> StoredAccount:

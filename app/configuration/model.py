@@ -133,6 +133,7 @@ def read_smtp(
     members.setdefault("port", default_port(members["connection"]))
     if members["password_mode"] != "ask":
         members["password_mode"] = "awaiting" if password_state == "awaiting" else "stored"
+    members["batch_limit"] = members["batch_limit"] or None  # LIMITE:0 means no lots
     return SmtpSettings(**members)
 
 

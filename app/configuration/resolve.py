@@ -113,7 +113,14 @@ def combine(user: str | None, person: Person | None, layers: Sequence[StoredAcco
     value = {name: found for name, (found, _) in fields.items()}
     server = next((layer for layer in layers if "smtp" in layer.document), own)
     letterhead = next((layer for layer in layers if "sender" in layer.document), own)
-    protector = next((layer for layer in layers if layer.attachment_password), None)
+    protector = next(
+        (
+            layer
+            for layer in layers
+            if layer.attachment_password or "attachment_password" in layer.document
+        ),
+        None,
+    )
     origins |= _name_block_origins(server, "smtp", ("host", "port", *SMTP_DEFAULTS))
     origins |= _name_block_origins(letterhead, "sender", _SENDER_MEMBERS)
     origins["attachment_password"] = protector.scope if protector else "default"
@@ -153,7 +160,7 @@ def combine(user: str | None, person: Person | None, layers: Sequence[StoredAcco
 
 
 def open_attachment_password(vault: Vault, resolved: Resolved) -> str | None:
-    """Return the scope's attachment password; "" is explicitly none, None is not set."""
+    """Return the attachment password that applies; None where there is none, or explicitly none."""
     if resolved.attachment_password is None or resolved.attachment_password_account is None:
         return None
     place = place_attachment_password(resolved.attachment_password_account)

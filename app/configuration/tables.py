@@ -32,7 +32,8 @@ account = Table(
     Column("password", LargeBinary),  # sealed; place account:<id>:password, target: see secrets.py
     Column("password_state", String(8), nullable=False),
     Column("password_owner", String(200)),  # who entered it, and may see it again
-    Column("attachment_password", LargeBinary),  # sealed; "" sealed means explicitly none
+    # Sealed; explicitly none is `"attachment_password": ""` in the settings.
+    Column("attachment_password", LargeBinary),
     Column("paused_at", UtcInstant),  # by a person
     Column("paused_by", Text),
     Column("created_at", UtcInstant, nullable=False),

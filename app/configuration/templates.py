@@ -17,7 +17,7 @@ from app.configuration.model import GLOBAL
 from app.configuration.resolve import Resolved
 from app.configuration.tables import template, template_version
 from app.errors import Missing
-from app.templates_engine.builtin import BUILTIN_LANGUAGES, BUILTIN_NAMES, get_builtin
+from app.templates_engine.builtin import get_builtin
 
 BUILTIN = "builtin"
 INLINE = "inline"
@@ -57,8 +57,7 @@ def find_template(
     for origin, tag in _order_places(tx, resolved, user, language, stored):
         if row := stored.get((origin, tag)):
             return _show(row)
-        if origin == BUILTIN and name in BUILTIN_NAMES and tag in BUILTIN_LANGUAGES:
-            text = get_builtin(name, tag, level)
+        if origin == BUILTIN and (text := get_builtin(name, tag, level)):
             return FoundTemplate(name, BUILTIN, tag, text.subject, text.body)
     raise Missing(f"There is no template named {name!r}.", code="template_not_found")
 

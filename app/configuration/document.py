@@ -1,0 +1,181 @@
+"""A configuration as a caller writes it: one table of its members, read with every fault at once.
+
+``read_document`` takes the raw JSON object of ``PUT /config/{scope}`` and returns what is to be
+stored (only what was given, each value in its one form) and the secrets beside it, which never get
+into the document. What an answer shows beyond the input is accepted and ignored, so that GET, edit,
+PUT works. ``INPUT_SCHEMA`` is the same table for OpenAPI.
+Rules between members and scopes are elsewhere: ``rules``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.configuration.fields import (
+    ADDRESS,
+    CA_PEM,
+    FLAG,
+    HOST,
+    LANGUAGE,
+    MACROS,
+    MAILBOXES,
+    NOTIFICATION_LIST,
+    Kind,
+    choice,
+    number,
+    secret,
+    text,
+)
+from app.configuration.port_options import expand_port
+from app.errors import Fault, Notice
+from app.mime.address import parse_mailbox
+from app.mime.protect import check_password
+from app.templates_engine.values import escape_pointer
+
+PASSWORD = secret(8192)  # characters; an access token is some 2000
+_HOUR_MS = 3_600_000
+SMTP: Mapping[str, Kind] = {
+    "host": HOST,
+    "port": number(1, 65_535),
+    "connection": choice("auto", "plaintext", "starttls", "ssl_tls"),
+    "auth": choice("auto", "none", "plain", "login", "cram_md5", "ntlm", "xoauth2"),
+    "username": text(512),
+    "password": PASSWORD,
+    "password_mode": choice("stored", "ask", "awaiting"),
+    "timeout_ms": number(1, _HOUR_MS),
+    "batch_limit": number(0, 1_000_000),
+    "batch_wait_s": number(0, 86_400, whole=False),
+    "tls_verify": FLAG,
+    "ca_pem": CA_PEM,
+    "allow_insecure_auth": FLAG,
+}
+SENDER: Mapping[str, Kind] = {"address": ADDRESS, "name": text(256), "return_path": ADDRESS}
+FIELDS: Mapping[str, Kind] = {
+    "mode": choice("smtp", "draft"),
+    "reply_to": MAILBOXES,
+    "cc": MAILBOXES,
+    "bcc": MAILBOXES,
+    "notifications": NOTIFICATION_LIST,
+    "return_content": choice("headers", "full"),
+    "read_receipt": FLAG,
+    "importance": choice("very_low", "low", "normal", "high", "very_high"),
+    "language": LANGUAGE,
+    "attachment_password": secret(127),
+    "on_uncertain": choice("resend", "hold"),
+    "give_up_after_h": number(0.001, 8760, whole=False),
+    "macros": MACROS,
+}
+# What answers show beyond the input.
+SHOWN = frozenset(
+    ("scope", "user", "version", "updated_at", "active_scope", "state", "trouble", "paused_at")
+) | {"attachment_password_set", "warnings"}
+SHOWN_OF_SMTP = frozenset(("password_set", "effective_port"))
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A configuration that was read and is not yet saved.
+
+    document: as it is stored. password: None is not given, "" explicitly none.
+    attachment_password: one that was given. wants_awaiting: the owner shall enter the password.
+    """
+
+    document: dict[str, Any]
+    password: str | None = field(default=None, repr=False)
+    wants_awaiting: bool = False
+    attachment_password: str | None = field(default=None, repr=False)
+    notices: tuple[Notice, ...] = ()
+
+
+def read_document(raw: Mapping[str, Any]) -> tuple[Draft, list[Fault]]:
+    """Read a whole configuration; null equals absent, an empty block too."""
+    faults: list[Fault] = []
+    given = {name: value for name, value in raw.items() if name not in ("smtp", "sender")}
+    document = _read_members(given, FIELDS, SHOWN, "", faults)
+    smtp = _read_block(raw.get("smtp"), "/smtp", SMTP, SHOWN_OF_SMTP, faults)
+    sender = _read_block(raw.get("sender"), "/sender", SENDER, frozenset(), faults)
+    password = smtp.pop("password", None)
+    password_mode = smtp.pop("password_mode", None)
+    if password_mode == "ask":
+        smtp["password_mode"] = "ask"
+    if sender:
+        _take_name_from_address(raw["sender"], sender)
+    # In a block an empty text and an absent one are the same: blocks are never mixed.
+    for name, block in (("smtp", smtp), ("sender", sender)):
+        if kept := {member: value for member, value in block.items() if value != ""}:
+            document[name] = kept
+    attachment_password, notices = _check_attachment_password(document, faults)
+    return (
+        Draft(document, password, password_mode == "awaiting", attachment_password, notices),
+        faults,
+    )
+
+
+def _read_block(
+    raw: object, pointer: str, kinds: Mapping[str, Kind], shown: frozenset[str], faults: list[Fault]
+) -> dict[str, Any]:
+    if raw is None:
+        return {}
+    if not isinstance(raw, Mapping):
+        faults.append(Fault(pointer, "wrong_type", "Give an object."))
+        return {}
+    expanded = expand_port(raw, pointer, faults) if "port" in kinds else raw
+    return _read_members(expanded, kinds, shown, pointer, faults)
+
+
+def _read_members(
+    given: Mapping[str, Any],
+    kinds: Mapping[str, Kind],
+    shown: frozenset[str],
+    pointer: str,
+    faults: list[Fault],
+) -> dict[str, Any]:
+    read = {}
+    for name, value in given.items():
+        where = f"{pointer}/{escape_pointer(name)}"
+        if name in kinds:
+            if value is not None:
+                read[name] = kinds[name].read(value, where, faults)
+        elif name not in shown:
+            faults.append(Fault(where, "unknown_field", "There is no such member."))
+    return read
+
+
+def _take_name_from_address(raw: Mapping[str, Any], sender: dict[str, Any]) -> None:
+    """Let ``"address": "Firma <faktury@firma.example>"`` say the name too."""
+    mailbox, _ = parse_mailbox(raw.get("address"), "")
+    if mailbox and mailbox.name and sender.get("name") is None:
+        sender["name"] = mailbox.name
+
+
+def _check_attachment_password(
+    document: dict[str, Any], faults: list[Fault]
+) -> tuple[str | None, tuple[Notice, ...]]:
+    given = document.get("attachment_password")
+    if not given:  # "" stays in the document: explicitly none is no secret
+        return None, ()
+    del document["attachment_password"]
+    normalised, wrong, notices = check_password(given, "/attachment_password")
+    faults += wrong
+    return normalised, tuple(notices)
+
+
+def _describe(kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {name: dict(kind.schema) for name, kind in kinds.items()},
+    }
+
+
+def describe_input() -> dict[str, Any]:
+    """Return the JSON schema of a configuration as it is given."""
+    smtp, schema = _describe(SMTP), _describe(FIELDS)
+    smtp["properties"]["port"] = {
+        "anyOf": [
+            smtp["properties"]["port"],
+            {"type": "string", "examples": ["587 AUTH:LOGIN CONN:STARTTLS LIMITE:12 WAIT:15.5"]},
+        ]
+    }
+    schema["properties"] |= {"smtp": smtp, "sender": _describe(SENDER)}
+    return schema

@@ -1,0 +1,73 @@
+"""Rules between the members of a configuration, and between it and the scope it inherits from."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.configuration.document import Draft
+from app.configuration.model import DEFAULTS, StoredAccount, default_port
+from app.errors import Fault
+from app.wire.address_policy import AddressPolicy
+
+
+def check_rules(draft: Draft, wider: StoredAccount | None, policy: AddressPolicy) -> list[Fault]:
+    """Return what is wrong. wider: the configuration it inherits from, if any.
+
+    Members that were misread are None in the document; rules about them stay silent.
+    """
+    smtp: Mapping[str, Any] = draft.document.get("smtp", {})
+    return [
+        *_check_required(draft, wider.document if wider else {}),
+        *_check_login(draft, smtp),
+        *_check_place(smtp, policy),
+    ]
+
+
+def _check_required(draft: Draft, wider: Mapping[str, Any]) -> list[Fault]:
+    faults = []
+    document = draft.document
+    mode = document.get("mode", wider.get("mode", DEFAULTS["mode"]))
+    why = {"smtp": "Name the mail server", "sender": "Give the sender's address"}
+    for block, member in (("smtp", "host"), ("sender", "address")):
+        if member in document.get(block, {}):
+            continue
+        # A draft is handed to the user's mail program: it needs no server, but somebody it is from.
+        needed = draft.password or block == "sender" or mode == "smtp"
+        if needed and (block in document or member not in wider.get(block, {})):
+            inherits = "" if block in document else "; there is no wider scope to inherit it from"
+            faults.append(Fault(f"/{block}/{member}", "required", f"{why[block]}{inherits}."))
+    return faults
+
+
+def _check_login(draft: Draft, smtp: Mapping[str, Any]) -> list[Fault]:
+    faults = []
+    if draft.password and smtp.get("password_mode") == "ask":
+        detail = "With ask the password is not stored; leave it out here, give it when sending."
+        faults.append(Fault("/smtp/password", "password_not_stored", detail))
+    if draft.password and "username" not in smtp:
+        faults.append(Fault("/smtp/username", "required", "A password needs its user name."))
+    wants_login = smtp.get("username") and smtp.get("auth", "auto") != "none"
+    if (
+        wants_login
+        and smtp.get("connection") == "plaintext"
+        and smtp.get("allow_insecure_auth", False) is False
+    ):
+        faults.append(
+            Fault(
+                "/smtp/connection",
+                "insecure_auth",
+                "A login over a plain connection shows the password to the network; choose "
+                "starttls or ssl_tls, or say allow_insecure_auth.",
+            )
+        )
+    return faults
+
+
+def _check_place(smtp: Mapping[str, Any], policy: AddressPolicy) -> list[Fault]:
+    faults = []
+    if reason := smtp.get("host") and policy.check_literal(smtp["host"]):
+        faults.append(Fault("/smtp/host", "host_not_allowed", f"Not allowed: {reason}."))
+    connection = smtp.get("connection", "auto")
+    port = smtp.get("port", connection and default_port(connection))
+    if reason := smtp.get("host") and port and policy.refuse_port(port):
+        faults.append(Fault("/smtp/port", "host_not_allowed", f"Not allowed: {reason}."))
+    return faults
