@@ -94,6 +94,8 @@ async def _follow(
     pending = b""
 
     async def say(data: bytes) -> None:
+        if writer.is_closing():
+            raise ConnectionResetError
         peer.said_bytes += len(data)
         writer.write(data)
         await writer.drain()
