@@ -124,16 +124,15 @@ def find_faults(outgoing: Outgoing) -> Iterator[Fault]:
 
 
 def _find_wrong_addresses(outgoing: Outgoing) -> Iterator[Fault]:
-    lists = (
-        ("/sender", (outgoing.sender,)),
-        *((f"/{name}", getattr(outgoing, name)) for name in ("to", "cc", "bcc", "reply_to")),
-        ("/read_receipt_to", (outgoing.read_receipt_to,) if outgoing.read_receipt_to else ()),
-    )
-    for pointer, mailboxes in lists:
-        for index, mailbox in enumerate(mailboxes):
-            if not is_canonical(mailbox.address):
-                detail = f"{mailbox.address[:60]!a} is no address in canonical form."
-                yield Fault(f"{pointer}/{index}", "invalid_address", detail)
+    places = [("/sender", outgoing.sender)]
+    for name in ("to", "cc", "bcc", "reply_to"):
+        places += [(f"/{name}/{at}", each) for at, each in enumerate(getattr(outgoing, name))]
+    if outgoing.read_receipt_to:
+        places.append(("/read_receipt_to", outgoing.read_receipt_to))
+    for pointer, mailbox in places:
+        if not is_canonical(mailbox.address):
+            detail = f"{mailbox.address[:60]!a} is no address in canonical form."
+            yield Fault(pointer, "invalid_address", detail)
 
 
 def _list_identifiers(
