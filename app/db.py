@@ -23,7 +23,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import JSON, DateTime, MetaData, Select, create_engine, event, make_url, text
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    MetaData,
+    Select,
+    Table,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import URL, Connection, Dialect, Engine
@@ -252,6 +262,12 @@ def now(tx: Connection) -> datetime:
 def lock_rows(tx: Connection, query: Select[Any], *, skip_locked: bool = False) -> Select[Any]:
     """Return ``query`` with row locks; SQLite's only writer needs none."""
     return query if tx.dialect.name == "sqlite" else query.with_for_update(skip_locked=skip_locked)
+
+
+def lock_table(tx: Connection, table: Table) -> None:
+    """Let nobody else change ``table`` until this transaction ends; SQLite has one writer anyway."""
+    if tx.dialect.name != "sqlite":
+        tx.execute(text(f"lock table {table.name} in share row exclusive mode"))
 
 
 def transaction_id(tx: Connection) -> int:

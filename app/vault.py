@@ -145,16 +145,21 @@ def _read_ring(path: Path) -> dict[str, bytes]:
 
 
 def _write_ring(path: Path, keys: dict[str, bytes], *, exclusive: bool = False) -> None:
-    """Write the ring durably; ``exclusive`` leaves a ring that another process just made."""
+    """Write the ring; ``exclusive`` leaves a ring that another process just made."""
     body = {
         "keys": [
             {"id": key_id, "key": base64.b64encode(key).decode()} for key_id, key in keys.items()
         ]
     }
+    write_private(path, json.dumps(body, indent=1), exclusive=exclusive)
+
+
+def write_private(path: Path, text: str, *, exclusive: bool = False) -> None:
+    """Write a 0600 file durably and at one stroke; ``exclusive`` leaves one that is there."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        json.dump(body, file, indent=1)
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     try:

@@ -11,6 +11,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, make_url, text
 
 _LOCK = 0x4157495A4F  # "AWIZO"; any constant that all our processes share
@@ -24,6 +25,11 @@ def upgrade(url: str, revision: str = "head") -> None:
 def downgrade(url: str, revision: str) -> None:
     """Go back to ``revision`` ("base" removes everything)."""
     _run(url, lambda config: command.downgrade(config, revision))
+
+
+def find_newest_revision() -> str | None:
+    """Return the revision that ``upgrade`` leads to."""
+    return ScriptDirectory(str(Path(__file__).parent)).get_current_head()
 
 
 def _run(url: str, step: Callable[[Config], None]) -> None:

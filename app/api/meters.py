@@ -2,6 +2,9 @@
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from app.api.census import Census
+
+_METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}  # HEAD counts as GET
 _BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
 
 
@@ -10,6 +13,7 @@ class Meters:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.census: tuple[float, Census] | None = None  # when it was taken (monotonic), and it
         self.database_errors = Counter(
             "awizo_database_errors",
             "Requests answered 503 because the database was away, busy or full.",
@@ -31,5 +35,6 @@ class Meters:
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request. ``route`` is the path with its parameters' names, never their values."""
-        self._requests.labels(method, route, str(status)).inc()
+        known = method if method in _METHODS else "other"
+        self._requests.labels(known, route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)

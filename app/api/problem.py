@@ -7,6 +7,7 @@ the log has the rest.
 
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -14,6 +15,8 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from app import errors
 from app.errors import AwizoError, Fault
@@ -79,14 +82,17 @@ def make_problem(
     *,
     retryable: bool = False,
     retry_after_s: float | None = None,
+    members: Mapping[str, Any] = MappingProxyType({}),
 ) -> JSONResponse:
-    """Return one problem document as the answer to ``request``."""
+    """Return one problem document as the answer to ``request``; ``members`` extend it."""
     request_id = getattr(request.state, "request_id", None)
     headers = {"Cache-Control": "no-store"}
     if retry_after_s is not None or status in (429, 503):
         headers["Retry-After"] = str(max(1, round(retry_after_s or 5)))
     if status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
+        # RFC 6750 §3.1: no error attribute where no credential was given
+        why = "" if code == "unauthenticated" else ', error="invalid_token"'
+        headers["WWW-Authenticate"] = f'Bearer realm="awizo"{why}'
     return JSONResponse(
         {
             "type": "about:blank",
@@ -98,6 +104,7 @@ def make_problem(
             "errors": [{"pointer": f.pointer, "code": f.code, "detail": f.detail} for f in faults],
             "retryable": retryable,
             "request_id": request_id,
+            **members,
         },
         status,
         headers,
@@ -124,6 +131,8 @@ def map_errors(app: FastAPI) -> None:
 
     @app.exception_handler(AwizoError)
     async def _ours(request: Request, error: AwizoError) -> JSONResponse:
+        if isinstance(error, errors.Unavailable):
+            app.state.meters.database_errors.inc()
         return as_problem(request, error)
 
     @app.exception_handler(RequestValidationError)
@@ -143,11 +152,33 @@ def map_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-        return make_problem(request, error.status_code, code, f"{error.detail}.")
+        problem = make_problem(request, error.status_code, code, f"{error.detail}.")
+        if error.status_code == 405:
+            problem.headers["Allow"] = ", ".join(_list_methods(app, request))
+        return problem
+
+    @app.exception_handler(ClientDisconnect)
+    async def _gone(request: Request, error: ClientDisconnect) -> JSONResponse:
+        return make_problem(request, 400, "body_incomplete", "The body ended early.")
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-        _log.error("unexpected_error", path=request.url.path, exc_info=error)
-        return make_problem(
+        # Starlette answers this one outside our middleware, so it is marked here.
+        request_id = getattr(request.state, "request_id", None)
+        _log.error("unexpected_error", path=request.url.path, request_id=request_id, exc_info=error)
+        problem = make_problem(
             request, 500, "internal_error", "Something went wrong here; the log has the request id."
         )
+        if request_id is not None:
+            problem.headers["X-Request-Id"] = request_id
+        return problem
+
+
+def _list_methods(app: FastAPI, request: Request) -> list[str]:
+    """Return the methods that the path of ``request`` has (RFC 9110 §15.5.6)."""
+    found = []
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
+        scope = dict(request.scope) | {"method": "GET" if method == "HEAD" else method}
+        if any(route.matches(scope)[0] is Match.FULL for route in app.routes):
+            found.append(method)
+    return found

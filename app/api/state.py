@@ -1,11 +1,35 @@
-"""How this installation is doing: ``/healthz``, ``/readyz``, ``/metrics``, ``/limits``."""
+"""How this installation is doing: ``/healthz``, ``/readyz``, ``/metrics``, ``/limits``.
 
-from fastapi import APIRouter
-from pydantic import BaseModel
+``/metrics`` is open to this host itself. A reverse proxy on this host would make everybody look
+local, so a request that carries any forwarding header never counts as local, whatever it claims.
+A proxy that adds none of them must not pass ``/metrics`` on (``docs/operating.md``).
+"""
 
-from app.api.body import Route
+from collections.abc import Iterator
+from ipaddress import ip_address
+from time import monotonic
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from pydantic import BaseModel, Field
+
+from app.api.body import Route, ShownInstant
+from app.api.census import Census, Readiness, read_readiness, take_census
+from app.api.gate import TheOffice
+from app.api.meters import Meters
+from app.api.problem import make_problem
+from app.api.sign_in import TheCaller, identify
+from app.errors import Unavailable
+from app.outbox.office import Office
+from app.templates_engine.parse import MAX_TEMPLATE_BYTES
 
 router = APIRouter(route_class=Route, tags=["state"])
+
+_CENSUS_KEPT_S = 10.0
+_FORWARDING = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
+               "x-real-ip", "via", "cf-connecting-ip", "true-client-ip")  # fmt: skip
 
 
 class Alive(BaseModel):
@@ -14,7 +38,177 @@ class Alive(BaseModel):
     status: str = "ok"
 
 
+class WorkerState(BaseModel):
+    """The workers of this database."""
+
+    ok: bool
+    alive: int = Field(description="Workers heard of within 30 seconds.")
+    seen_at: ShownInstant | None
+
+
+class QueueState(BaseModel):
+    """The queue."""
+
+    oldest_due_at: ShownInstant | None
+    oldest_due_s: float = Field(description="How long the mail that is due longest has been due.")
+
+
+class SchemaState(BaseModel):
+    """The database's tables."""
+
+    ok: bool
+    revision: str | None
+
+
+class Ready(BaseModel):
+    """Everything that accepted mail needs."""
+
+    ready: bool
+    schema_: SchemaState = Field(alias="schema", description="Tables are as this version needs.")
+    worker: WorkerState
+    queue: QueueState
+    delivery: str = Field(
+        description="`on`, `off` or `redirect:<address>`.",
+        examples=["on", "redirect:test@firma.example"],
+    )
+
+
+class Limits(BaseModel):
+    """What one request may hold."""
+
+    attachment_bytes: int = Field(description="All attachments of one message together.")
+    recipients: int = Field(description="Recipients of one message, copies included.")
+    request_bytes: int
+    batch_messages: int
+    template_bytes: int = Field(description="Subject and body of a template together, UTF-8.")
+    rendered_bytes: int = Field(description="Subject and body after macros, UTF-8.")
+
+
 @router.get("/healthz")
 async def check_health() -> Alive:
     """Say that this process answers; nothing else is looked at."""
     return Alive()
+
+
+@router.get("/readyz", response_model=Ready)
+async def check_readiness(request: Request, office: TheOffice) -> Response | Ready:
+    """Say whether database, tables and a worker are there; `503` with the same members if not."""
+    found = await office.db.read(read_readiness)
+    ready = Ready(
+        ready=found.schema_is_current and found.workers_alive > 0,
+        schema=SchemaState(ok=found.schema_is_current, revision=found.schema),
+        worker=WorkerState(
+            ok=found.workers_alive > 0, alive=found.workers_alive, seen_at=found.worker_seen_at
+        ),
+        queue=QueueState(oldest_due_at=found.oldest_due_at, oldest_due_s=found.oldest_due_s),
+        delivery=office.settings.delivery,
+    )
+    if ready.ready:
+        return ready
+    return make_problem(
+        request, 503, "not_ready", _say_what_lacks(found), retryable=True,
+        members=ready.model_dump(mode="json", by_alias=True),
+    )  # fmt: skip
+
+
+@router.get("/limits")
+async def read_limits(caller: TheCaller, office: TheOffice) -> Limits:
+    """Show what one request may hold; past it the answer is `413` or `422`."""
+    caller.require("admin", "sender", "user", "probe")
+    settings = office.settings
+    return Limits(
+        attachment_bytes=settings.max_attachment_bytes,
+        recipients=settings.max_recipients,
+        request_bytes=settings.max_request_bytes,
+        batch_messages=settings.max_batch_messages,
+        template_bytes=MAX_TEMPLATE_BYTES,
+        rendered_bytes=settings.max_rendered_bytes,
+    )
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def show_metrics(request: Request, office: TheOffice) -> Response:
+    """Show counters for Prometheus: open on the server's own host, else for `admin`."""
+    if not _is_local(request):
+        (await identify(request)).require("admin")
+    meters: Meters = request.app.state.meters
+    registry = CollectorRegistry()
+    registry.register(_Gauges(await _count(office, meters), office.settings.delivery))
+    return Response(
+        generate_latest(meters.registry) + generate_latest(registry),
+        media_type="text/plain; version=0.0.4; charset=utf-8",
+    )
+
+
+def _is_local(request: Request) -> bool:
+    """Whether the request came from this host and through no proxy."""
+    if request.client is None or any(name in request.headers for name in _FORWARDING):
+        return False
+    try:
+        address = ip_address(request.client.host)
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+async def _count(office: Office, meters: Meters) -> Census | None:
+    """Return the counts, at most some seconds old; None while the database is away."""
+    kept = meters.census
+    if kept is None or monotonic() - kept[0] > _CENSUS_KEPT_S:
+        try:
+            kept = meters.census = (monotonic(), await office.db.read(take_census))
+        except Unavailable:
+            meters.database_errors.inc()
+            return None
+    return kept[1]
+
+
+class _Gauges(Collector):
+    """What the database says, as one collector."""
+
+    def __init__(self, census: Census | None, delivery: str) -> None:
+        self._census = census
+        self._delivery = delivery
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every gauge."""
+        census = self._census
+        yield _gauge("awizo_database_up", "Whether the database answers.", int(census is not None))
+        delivery = GaugeMetricFamily("awizo_delivery", "AWIZO_DELIVERY.", labels=["mode"])
+        delivery.add_metric([self._delivery.partition(":")[0]], 1)
+        yield delivery
+        if census is None:
+            return
+        for name, help_text, label, counts in (
+            ("awizo_recipients", "Recipients of unfinished messages.", "state", census.recipients),
+            ("awizo_messages", "Messages in the database.", "status", census.messages),
+        ):
+            family = GaugeMetricFamily(name, help_text, labels=[label])
+            for value, count in sorted(counts.items()):
+                family.add_metric([value], count)
+            yield family
+        found = census.readiness
+        yield _gauge("awizo_workers", "Workers heard of lately.", found.workers_alive)
+        yield _gauge(
+            "awizo_oldest_due_seconds", "How long mail has been due at most.", found.oldest_due_s
+        )
+        if found.worker_silent_s is not None:
+            yield _gauge(
+                "awizo_worker_heartbeat_age_seconds",
+                "Since a worker was last heard of.",
+                found.worker_silent_s,
+            )
+
+
+def _gauge(name: str, help_text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, help_text, value=value)
+
+
+def _say_what_lacks(found: Readiness) -> str:
+    if not found.schema_is_current:
+        return "The database's tables are of another version; run `awizo migrate`."
+    return "No worker has been heard of for 30 seconds; start `awizo serve` or `awizo worker`."
