@@ -41,6 +41,7 @@ class Program:
 
     pieces: the text, holding in each hole the macro as it was spelled. holes: (index of the piece,
     index of its fill). fills: each distinct way of filling once. parts: by their start.
+    size_chars: of all pieces as they are.
     """
 
     pieces: tuple[str, ...]
@@ -48,6 +49,7 @@ class Program:
     fills: tuple[Slot | Url, ...]
     parts: tuple[Part, ...]
     stray_marks: tuple[str, ...]
+    size_chars: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,14 @@ def _build(pieces: Iterable[Piece]) -> Program:
             texts.append(piece.source if isinstance(piece, Slot) else _url_source(piece))
     flush()
     parts.sort(key=lambda part: (part.start, -part.end))
-    return Program(tuple(texts), tuple(holes), tuple(fills), tuple(parts), tuple(stray))
+    return Program(
+        tuple(texts),
+        tuple(holes),
+        tuple(fills),
+        tuple(parts),
+        tuple(stray),
+        sum(map(len, texts)),
+    )
 
 
 def _url_source(url: Url) -> str:

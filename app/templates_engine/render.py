@@ -19,6 +19,9 @@ from app.templates_engine.values import MacroValue, TextValue, escape_pointer, p
 
 _MAX_NOTICES = 50
 _BLANK_LINES = re.compile(r"\n{3,}")  # what stays around an optional part
+_EMPTY: dict[str, MacroValue] = {
+    macro.name: TextValue("") for macro in BY_NAME.values() if macro.empty_without_value
+}
 _TABLE_PLACES = (Place.HTML, Place.AFTER_LESS_THAN, Place.PLAIN)
 
 
@@ -105,15 +108,12 @@ class _Filler:
     def __init__(
         self, macros: Mapping[str, MacroValue], documents: Sequence[Document], language: str
     ) -> None:
-        given = {**derive_values(documents), **macros}
+        given = {**_EMPTY, **derive_values(documents), **macros}
         if "numer" in given:
             given.setdefault("numery", given["numer"])
-        for macro in BY_NAME.values():
-            if macro.empty_without_value:
-                given.setdefault(macro.name, TextValue(""))
         self.values = {name: clean_value(value.write(language)) for name, value in given.items()}
         self.warnings: dict[str, Notice] = {}
-        self._tables = {name: v for name, v in given.items() if isinstance(v, TableValue)}
+        self._given = given
         self._language = language
 
     def find_cuts(self, program: Program) -> list[tuple[int, int]]:
@@ -135,10 +135,12 @@ class _Filler:
                 pieces[index] = value
         for start, end in cuts:
             pieces[start:end] = [""] * (end - start)
-        # A character is at least a byte: what is too long now would be too large later.
-        size_chars = sum(map(len, pieces))
-        if size_chars > room_chars:
-            _refuse_size(f"more than {size_chars}", room_chars)
+        longest = max(map(len, filter(None, filled)), default=0)
+        if program.size_chars + longest * len(program.holes) > room_chars:
+            # A character is at least a byte: what is too long now would be too large later.
+            size_chars = sum(map(len, pieces))
+            if size_chars > room_chars:
+                _refuse_size(f"more than {size_chars}", room_chars)
         return "".join(pieces)
 
     def _escape(self, fill: Slot | Url) -> str | None:
@@ -148,11 +150,11 @@ class _Filler:
         value = self.values.get(fill.name)
         if value is None:
             return None
-        table = self._tables.get(fill.name)
-        if table is not None and fill.place in _TABLE_PLACES:
+        given = self._given[fill.name]
+        if isinstance(given, TableValue) and fill.place in _TABLE_PLACES:
             if fill.place is Place.PLAIN:
-                return table.write_text(self._language)
-            return table.write_html(self._language)
+                return given.write_text(self._language)
+            return given.write_html(self._language)
         escaped = escape_value(fill, value)
         if escaped is None:
             self._warn("unsafe_style", fill.name, "cannot stand in a style attribute; left out.")

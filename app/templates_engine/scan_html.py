@@ -63,11 +63,19 @@ _TAG_OPEN = re.compile(r"</?([a-zA-Z][^\t\n\f\r />]*)")
 _BOGUS = re.compile(r"</>|<(?:[!?]|/[^a-zA-Z])[^>]*>?")
 _COMMENT = re.compile(r"<!--(?:-?>|[\s\S]*?--!?>)")
 _CONDITIONAL = re.compile(r"<!--\[if[^\]>]*\]>", re.I)
+# A tag without a macro in it, all attributes well-formed: taken in one step.
+_PLAIN_TAG = re.compile(
+    r"</?[a-zA-Z][^\t\n\f\r />\"'<{&=]*+"
+    r"(?:[\t\n\f\r /]++[^\t\n\f\r />\"'<{&=]++"
+    r"(?:=(?:\"[^\"<{&]*+\"|'[^'<{&]*+'|[^\t\n\f\r >\"'<{&=`]++))?+)*+"
+    r"[\t\n\f\r /]*+>"
+)
+_OF_INTEREST = re.compile(r"<(?:a|img)[\t\n\f\r /]|none|hidden", re.I)
 _SKIP = re.compile(r"[\t\n\f\r /]*")
 _ATTRIBUTE = re.compile(r"(=?[^\t\n\f\r />=]*)(?:[\t\n\f\r ]*=[\t\n\f\r ]*)?")
 _BARE_RUN = re.compile(r"[^\t\n\f\r >{<&]+")
 _OPAQUE = frozenset({"style", "script", "xmp", "iframe", "noembed", "noframes", "plaintext"})
-_TITLES = frozenset({"title", "textarea"})
+_TEXT_ONLY = _OPAQUE | {"title", "textarea"}
 _URL_ATTRIBUTES = (
     "href src action formaction background poster cite longdesc usemap data codebase classid "
     "archive manifest profile icon lowsrc dynsrc ping base srcset imagesrcset"
@@ -149,7 +157,15 @@ class _Scanner:
             return True
         tag = _TAG_OPEN.match(source, start)
         if tag is not None:
-            self._scan_tag(start, tag.end(), tag[1].lower())
+            name = tag[1].lower()
+            plain = _PLAIN_TAG.match(source, start)
+            if plain and not _OF_INTEREST.search(plain[0]):
+                closing = source[start + 1] == "/"
+                self._add(start, plain.end(), Tag(name, closing, (plain[0],)))
+                if name in _TEXT_ONLY and not closing:
+                    self._scan_element_text(name, plain.end())
+            else:
+                self._scan_tag(start, tag.end(), name)
             return True
         bogus = _BOGUS.match(source, start)
         if bogus is not None:
@@ -200,7 +216,7 @@ class _Scanner:
         pos += 1
         pieces.append(source[written:pos])
         self._add(start, pos, Tag(name, closing, tuple(pieces), attributes))
-        if not closing:
+        if name in _TEXT_ONLY and not closing:
             self._scan_element_text(name, pos)
 
     def _find_value(self, pos: int) -> tuple[int, int, int]:
@@ -237,8 +253,6 @@ class _Scanner:
 
     def _scan_element_text(self, name: str, pos: int) -> None:
         """Take the content of elements in which no tag can stand."""
-        if name not in _OPAQUE and name not in _TITLES:
-            return
         source = self._source
         ending = None
         if name != "plaintext":

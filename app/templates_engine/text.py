@@ -23,8 +23,8 @@ _LINES = (
 _PARAGRAPHS = "blockquote h1 h2 h3 h4 h5 h6 hr menu ol p pre ul"
 _GAPS = dict.fromkeys(_LINES.split(), 1) | dict.fromkeys(_PARAGRAPHS.split(), 2)
 _VOID = frozenset({"br", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"})
+_NOT_TEXT = frozenset({"title", "template"})
 _LISTS = frozenset({"ul", "ol", "menu", "dir"})
-_BLANKS = re.compile(r"[ \t\n\f\r]+")
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u200b-\u200f\u2060\ufeff]")
 _NOT_DISPLAYED = re.compile(r"display\s*:\s*none", re.I)
 _SHOWN_SCHEMES = ("http://", "https://", "mailto:", "tel:")
@@ -60,15 +60,14 @@ class _Writer:
         self._cells = 0
 
     def take(self, event: Event) -> None:
-        if isinstance(event, Visibility):
-            self._only_outlook = event.hidden
-        elif isinstance(event, Mark):
+        if isinstance(event, Mark):
             self._take_mark(event)
-        elif self._only_outlook:
-            return
+        elif isinstance(event, Visibility):
+            self._only_outlook = event.hidden
         elif isinstance(event, Tag):
-            self._take_tag(event)
-        elif self._skipped:
+            if not self._only_outlook:
+                self._take_tag(event)
+        elif self._only_outlook or self._skipped:
             return
         elif isinstance(event, Text):
             self._write_text(unescape(event.source))
@@ -94,7 +93,7 @@ class _Writer:
                 if self._skipped_depth == 0:
                     self._skipped = ""
             return
-        if not tag.closing and _is_left_out(tag):
+        if not tag.closing and (tag.attributes or name in _NOT_TEXT) and _is_left_out(tag):
             if name not in _VOID:
                 self._skipped, self._skipped_depth = name, 1
             return
@@ -177,18 +176,19 @@ class _Writer:
         self._blank = ""
 
     def _write_text(self, text: str) -> None:
-        text = _INVISIBLE.sub("", text).replace("\u00a0", " ")
-        if self._pre:
-            if text:
-                self._write(text.replace("\r\n", "\n"))
+        if not text.isascii():
+            text = _INVISIBLE.sub("", text).replace("\u00a0", " ")
+        if not text:
             return
-        text = _BLANKS.sub(" ", text)
-        words = text.strip(" ")
-        if text.startswith(" ") and not self._blank:
+        if self._pre:
+            self._write(text.replace("\r\n", "\n"))
+            return
+        words = " ".join(text.split())
+        if text[0].isspace() and not self._blank:
             self._blank = " "
         if words:
             self._write(words)
-            if text.endswith(" "):
+            if text[-1].isspace():
                 self._blank = " "
 
     def _write_part(self, part: str | Slot) -> None:
@@ -230,7 +230,7 @@ def _gap_of(name: str, list_depth: int) -> int:
 
 
 def _is_left_out(tag: Tag) -> bool:
-    if tag.name in ("title", "template") or "hidden" in tag.attributes:
+    if tag.name in _NOT_TEXT or "hidden" in tag.attributes:
         return True
     style = tag.attributes.get("style", ())
     return any(isinstance(part, str) and _NOT_DISPLAYED.search(part) for part in style)
