@@ -72,7 +72,7 @@ async def test_documents_wait_their_turn_and_processes_are_used_again():
         assert len(list_workers()) == 2
 
 
-async def test_a_document_that_inflates_beyond_the_memory_kills_only_its_own_worker():
+async def test_a_document_that_inflates_beyond_the_memory_is_refused_and_its_neighbours_are_not():
     async with open_pool(workers=1, memory_bytes=200 * MIB) as pool:
         before = pool.encrypt(make_pdf(), "a")
         bomb = pool.encrypt(make_bomb(400 * MIB), "a")
@@ -98,6 +98,16 @@ async def test_a_worker_killed_by_somebody_is_replaced_and_the_document_protecte
         os.kill(victim, signal.SIGKILL)
         assert (await running).verdict == "pdf_aes256"
         assert victim not in list_workers()
+
+
+@pytest.mark.parametrize("end", [signal.SIGSEGV, signal.SIGABRT, signal.SIGPROF])
+async def test_a_worker_that_crashes_over_a_document_lays_it_to_that_document(end, slow):
+    async with open_pool(workers=1) as pool:
+        running = asyncio.create_task(pool.encrypt(slow, "a"))
+        after = asyncio.create_task(pool.encrypt(make_pdf(), "a"))
+        os.kill(await catch_busy(pool), end)
+        assert (await running).verdict == "pdf_damaged"
+        assert (await after).verdict == "pdf_aes256"
 
 
 async def test_a_worker_killed_while_idle_is_replaced():
