@@ -161,7 +161,7 @@ def rotate_key(
         successor = tx.execute(
             lock_rows(tx, select(api_key).where(api_key.c.id == old.rotated_to))
         ).one()
-        if successor.last_used_at is not None or successor.revoked_at is not None:
+        if successor.last_used_at or successor.revoked_at or successor.rotated_to:
             raise Conflict("This key was rotated already; use the new one.", code="already_rotated")
         expires_at = successor.expires_at
         tx.execute(update(api_key).where(api_key.c.id == successor.id).values(revoked_at=at))

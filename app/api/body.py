@@ -62,15 +62,14 @@ def _parse_instant(value: Any) -> Any:
         )
     try:
         instant = datetime.fromisoformat(value.strip())
-        if instant.tzinfo is None:
-            raise PydanticCustomError(
-                "offset_missing", "Give the time with its offset, +01:00 or Z"
-            )
-        return instant.astimezone(UTC)
+        utc = None if instant.tzinfo is None else instant.astimezone(UTC)
     except (ValueError, OverflowError):
         raise PydanticCustomError(
             "invalid_time", "This is no ISO 8601 time such as 2026-11-22T09:30:00+01:00"
         ) from None
+    if utc is None:
+        raise PydanticCustomError("offset_missing", "Give the time with its offset, +01:00 or Z")
+    return utc
 
 
 Instant = Annotated[

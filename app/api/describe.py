@@ -1,7 +1,7 @@
 """What OpenAPI says about the API as a whole: the guide, the tags, the one form of every error.
 
 ``Service`` is FastAPI with the shared ``Problem`` schema in its document; operation ids are the
-endpoints' function names, so they stay when paths are moved between files.
+endpoints' function names, so they stay when paths move between files.
 """
 
 from importlib.metadata import version
@@ -11,9 +11,139 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 _GUIDE = """\
+Awizo keeps the mail configuration of a company and its users, and sends templated mail for an ERP:
+documents, contracts, payment reminders. This page is all an ERP developer needs; ten minutes.
+
+## 1. Sign in
+
+Every call carries `Authorization: Bearer <key>`. The first start prints one admin key (and writes it
+to `admin.key` in the data directory). With it, make one key for your module and keep the answer's
+`key`: it is shown once.
+
+```
+curl -s $AWIZO/keys -H "Authorization: Bearer $ADMIN_KEY" -H 'Content-Type: application/json' \\
+     -d '{"role": "sender", "name": "Accounting module"}'
+```
+
+| role | may |
+| --- | --- |
+| `admin` | everything |
+| `sender` | send and read for any user; read configurations |
+| `user` | bound to one user id: their own things only |
+| `probe` | only `/test-smtp` of the global scope, and `/limits` |
+
+Users are the ids your ERP has; nothing needs to be registered. A JWT of the configured OIDC issuer
+works like a key. Replace a key with `POST /keys/{id}/rotate`: both work for a day.
+
+## 2. Configure once, send often
+
+`PUT /config/global` (or `/config/users/{user}`) stores the mail server; `POST /test-smtp` says whether
+it works, and what to do when it does not. Then:
+
+```
+curl -s $AWIZO/send -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \\
+     -H 'Idempotency-Key: FV/12/2026-1' \\
+     -d '{"to": "Klient <ksiegowosc@klient.example>", "subject": "FV {numer}", "body": "…",
+          "macros": {"numer": "FV/12/2026"}}'
+```
+
+`202` means: checked, composed and stored durably; it will be sent, also after a crash. Ask
+`GET /messages/{id}`, or poll `GET /events?after=` for all messages together. A recipient is `queued`,
+`sending`, `deferred` (tried again by itself), `held` (needs a person; `reason` says why), and in the
+end `sent`, `delivered`, `failed`, `suppressed`, `cancelled` or `expired`. *Sent* means the server took
+it; *delivered* that a report says so.
+
+## 3. Repeat safely
+
+Send an `Idempotency-Key` with `POST /send` (or `idempotency_key` with each message of a batch) and
+repeat the same request after any error or timeout: one message is made, and the same answer comes
+again with `Idempotent-Replayed: true`. The same key with another body is refused.
+
+## 4. Errors
+
+Every error is `application/problem+json` (RFC 9457) with a stable `code`, and `errors` lists **all**
+faults at once, each with a JSON pointer into your request. `retryable: true` (`429`, `503`, with
+`Retry-After`) means: the same request later. Quote `request_id` (also the header `X-Request-Id`, which
+you may set) when you ask an administrator.
+
+## 5. Habits
+
+`null` equals absent (except in `PATCH`); an empty string or list means *explicitly none*. Unknown
+members are refused. Address fields take `"A <a@x.example>; b@x.example"`, lists, or objects; answers
+are lists of objects. Times have an offset; answers are UTC. Lists are `?limit=&after=` →
+`{"data": […], "next": …}`. Configurations and templates have an `ETag`; `If-Match` is optional.
 """
 
-PROBLEM: dict[str, Any] = {}
+_TAGS = [
+    {"name": "send", "description": "Send one message or a batch."},
+    {"name": "messages", "description": "Follow, cancel, retry, release and resend messages."},
+    {"name": "configuration", "description": "What a scope has set; what a send would use."},
+    {"name": "templates", "description": "Texts and macros."},
+    {"name": "test", "description": "Try a mail server, step by step."},
+    {"name": "users", "description": "Who the ERP's user ids stand for."},
+    {"name": "keys", "description": "API keys."},
+    {"name": "audit", "description": "Who changed or revealed what."},
+    {"name": "state", "description": "Health, readiness, metrics, limits."},
+]
+
+_FAULT: dict[str, Any] = {
+    "type": "object",
+    "required": ["pointer", "code", "detail"],
+    "properties": {
+        "pointer": {
+            "type": "string",
+            "description": "RFC 6901 pointer into the request; empty: the whole of it.",
+        },
+        "code": {"type": "string", "description": "Stable slug."},
+        "detail": {"type": "string", "description": "What is wrong and what to do."},
+    },
+}
+_PROBLEM: dict[str, Any] = {
+    "title": "Problem",
+    "type": "object",
+    "description": "RFC 9457; every error of this API.",
+    "required": [
+        "type",
+        "title",
+        "status",
+        "detail",
+        "instance",
+        "code",
+        "errors",
+        "retryable",
+        "request_id",
+    ],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "code": {"type": "string", "description": "Stable slug; decide by this one."},
+        "errors": {"type": "array", "items": _FAULT},
+        "retryable": {
+            "type": "boolean",
+            "description": "The same request may succeed later, without a change.",
+        },
+        "request_id": {"type": ["string", "null"]},
+    },
+    "examples": [
+        {
+            "type": "about:blank",
+            "title": "Unprocessable Content",
+            "status": 422,
+            "detail": "2 things are wrong.",
+            "instance": "/keys",
+            "code": "required",
+            "errors": [
+                {"pointer": "/name", "code": "required", "detail": "Field required."},
+                {"pointer": "/rolle", "code": "unknown_field", "detail": "There is no such member."},
+            ],
+            "retryable": False,
+            "request_id": "1f6c2f0b9d7e4a52c3b1d0aa",
+        }
+    ],
+}
 
 
 class Service(FastAPI):
@@ -22,12 +152,8 @@ class Service(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Return the document."""
         document = super().openapi()
-        document["components"]["schemas"]["Problem"] = PROBLEM
+        document["components"]["schemas"]["Problem"] = _PROBLEM
         return document
-
-
-def _name_operation(route: APIRoute) -> str:
-    return route.name
 
 
 def describe_api() -> dict[str, Any]:
@@ -36,18 +162,22 @@ def describe_api() -> dict[str, Any]:
         "title": "Awizo",
         "version": version("awizo"),
         "description": _GUIDE,
-        "openapi_url": "/openapi.json",
-        # Both pages load scripts from somebody else's servers, beside a page that holds keys.
+        "openapi_tags": _TAGS,
+        # Their pages load scripts from somebody else's servers, on the origin of the admin page.
         "docs_url": None,
         "redoc_url": None,
         "redirect_slashes": False,
         "generate_unique_id_function": _name_operation,
         "responses": {
             "default": {
-                "description": "A problem; `code` says which, `errors` lists every fault.",
+                "description": "A problem: `code` says which, `errors` lists every fault.",
                 "content": {
                     "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
                 },
             }
         },
     }
+
+
+def _name_operation(route: APIRoute) -> str:
+    return route.name

@@ -2,10 +2,13 @@
 
 ``office``     the tools of one process, on a migrated database; each test runs on both engines
 ``client``     speaks HTTP to the whole application, without a worker and without a socket
+``clock``      the service's clock, which ``clock.advance(minutes=5)`` moves on
 ``keys``       one API key per role name; ``as_role("anna")`` gives the header for it
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -28,6 +31,26 @@ ROLES: Mapping[str, tuple[str, str | None]] = {
 AsRole = Callable[[str], dict[str, str]]
 
 
+class Clock:
+    """The real time, moved on by the test."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self._ahead
+
+    def advance(self, **by: float) -> None:
+        """Move on by ``timedelta(**by)``."""
+        self._ahead += timedelta(**by)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The clock of the office under test."""
+    return Clock()
+
+
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
     """The settings of the service under test; a test that needs others copies them."""
@@ -35,9 +58,9 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-async def office(settings: Settings, anyio_backend: str) -> AsyncIterator[Office]:
+async def office(settings: Settings, clock: Clock, anyio_backend: str) -> AsyncIterator[Office]:
     """The tools of one process, closed at the end."""
-    opened = open_office(settings)
+    opened = replace(open_office(settings), clock=clock)
     yield opened
     await opened.close()
 
