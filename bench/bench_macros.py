@@ -54,7 +54,7 @@ def main() -> None:
     macros = {name: TextValue(value) for name, value in VALUES.items()}
 
     def fill(compiled: CompiledTemplate = template) -> str:
-        return _Filler(macros, (), "pl").fill(compiled.body, [], 1_000_000)
+        return _Filler(macros, (), "pl", 262_144).fill(compiled.body, [])
 
     def fill_whole() -> object:
         return render(template, macros=macros, documents=(), language="pl")

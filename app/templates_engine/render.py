@@ -75,7 +75,7 @@ def render(
     names that must have a value. strict: a name without a value is refused, not left as it is.
     Raises Refused: ``macro_missing``, ``unknown_macro`` (all of them), ``rendered_too_large``.
     """
-    filler = _Filler(macros, documents, pick_language(language))
+    filler = _Filler(macros, documents, pick_language(language), max_rendered_bytes)
     programs = [template.subject, template.body]
     cuts = [filler.find_cuts(program) for program in programs]
     used = dict.fromkeys(
@@ -86,13 +86,11 @@ def render(
     unknown = [name for name in used if name not in filler.values and name not in BY_NAME]
     refuse(_find_faults(used, unknown if strict else (), requires, filler.values))
 
-    room = max_rendered_bytes
-    subject = filler.fill(template.subject, cuts[0], room).strip()
-    room -= len(subject)
-    body = filler.fill(template.body, cuts[1], room)
+    subject = filler.fill(template.subject, cuts[0]).strip()
+    body = filler.fill(template.body, cuts[1])
     text = body
     if template.text is not None:
-        text = filler.fill(template.text, filler.find_cuts(template.text), room - len(body))
+        text = filler.fill(template.text, filler.find_cuts(template.text))
         text = _BLANK_LINES.sub("\n\n", text).strip("\n") if template.text.parts else text
     html = body if template.kind == "html" else None
     size_bytes = sum(len(part.encode()) for part in (subject, html or "", text))
@@ -106,7 +104,11 @@ class _Filler:
     """One message's values, written and escaped when first asked for."""
 
     def __init__(
-        self, macros: Mapping[str, MacroValue], documents: Sequence[Document], language: str
+        self,
+        macros: Mapping[str, MacroValue],
+        documents: Sequence[Document],
+        language: str,
+        limit_bytes: int,
     ) -> None:
         given = {**_EMPTY, **derive_values(documents), **macros}
         if "numer" in given:
@@ -115,6 +117,8 @@ class _Filler:
         self.warnings: dict[str, Notice] = {}
         self._given = given
         self._language = language
+        self._limit_bytes = limit_bytes
+        self._size_chars = 0
 
     def find_cuts(self, program: Program) -> list[tuple[int, int]]:
         """Return the ranges of pieces that belong to optional parts left out, in order."""
@@ -125,22 +129,21 @@ class _Filler:
                 cuts.append((part.start, part.end))
         return cuts
 
-    def fill(self, program: Program, cuts: list[tuple[int, int]], room_chars: int) -> str:
-        """Return the program's text, refusing before building more than room_chars."""
+    def fill(self, program: Program, cuts: list[tuple[int, int]]) -> str:
+        """Return the program's text, refusing before building what would be too large."""
         pieces = list(program.pieces)
         filled = [self._escape(fill) for fill in program.fills]
         for index, number in program.holes:
-            value = filled[number]
-            if value is not None:
+            if (value := filled[number]) is not None:
                 pieces[index] = value
         for start, end in cuts:
             pieces[start:end] = [""] * (end - start)
+        # A character is at least a byte: what is too long now would be too large later.
         longest = max(map(len, filter(None, filled)), default=0)
-        if program.size_chars + longest * len(program.holes) > room_chars:
-            # A character is at least a byte: what is too long now would be too large later.
-            size_chars = sum(map(len, pieces))
-            if size_chars > room_chars:
-                _refuse_size(f"more than {size_chars}", room_chars)
+        if program.size_chars + longest * len(program.holes) > self._limit_bytes:
+            self._size_chars += sum(map(len, pieces))
+            if self._size_chars > self._limit_bytes:
+                _refuse_size(f"at least {self._size_chars}", self._limit_bytes)
         return "".join(pieces)
 
     def _escape(self, fill: Slot | Url) -> str | None:
@@ -181,14 +184,12 @@ class _Filler:
 
 def _list_names(program: Program, cuts: list[tuple[int, int]]) -> Iterator[str]:
     """Yield the names that a program uses outside the cuts."""
-    cut = iter(cuts)
-    start, end = next(cut, (len(program.pieces), 0))
-    for index, number in program.holes:
-        while index >= max(start, end) and end:
-            start, end = next(cut, (len(program.pieces), 0))
-        if start <= index < end:
-            continue
-        fill = program.fills[number]
+    fills: Iterable[Slot | Url] = program.fills
+    if cuts:
+        left_out = {index for start, end in cuts for index in range(start, end)}
+        numbers = dict.fromkeys(n for index, n in program.holes if index not in left_out)
+        fills = (program.fills[number] for number in numbers)
+    for fill in fills:
         if isinstance(fill, Slot):
             yield fill.name
         else:
