@@ -9,6 +9,7 @@ a worker costs is a row of its own. Needs qpdf and 7z (apt: qpdf p7zip-full).
 import asyncio
 import os
 import random
+import resource
 import shutil
 import statistics
 import subprocess
@@ -58,7 +59,10 @@ def make_csv(size_bytes: int) -> bytes:
 
 def read_cpu_s(pool: ProtectPool | None = None) -> float:
     """CPU of this process, of its ended children and of the pool's living workers."""
-    spent_s = sum(os.times()[:4])
+    spent_s = 0.0
+    for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        used = resource.getrusage(whose)
+        spent_s += used.ru_utime + used.ru_stime
     for worker in pool._workers if pool else ():
         fields = Path(f"/proc/{worker.process.pid}/schedstat").read_text().split()
         spent_s += int(fields[0]) / 1e9
