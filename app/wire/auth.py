@@ -1,24 +1,24 @@
 """Logging in: which mechanisms, in which order, and the exchange.
 
 `choose_mechanisms` decides before anything is sent; no mechanism at all is used over an
-unencrypted connection unless that is allowed. `log_in` tries them in turn and goes on only
-after a reply that says the server did not look at the password: a wrong password is given
-once (account lock-outs). Everything written here is masked in whatever the server says later.
+unencrypted connection unless that is allowed. `try_mechanism` gives a password once; whether
+another mechanism may follow is `causes.permits_next_mechanism` (account lock-outs).
+Everything written here is masked in whatever the server says later.
 """
 
 import base64
 import binascii
+import logging
 
 import spnego
 from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPResponse
 
-from app.wire.causes import permits_next_mechanism
 from app.wire.channel import Channel, ProtocolViolation
 from app.wire.reply import Reply, read_reply
 from app.wire.steps import Halted
-from app.wire.target import Target
+from app.wire.target import Auth, Target
 
-_NAMES = {
+_NAMES: dict[Auth, str] = {
     "plain": "PLAIN",
     "login": "LOGIN",
     "cram_md5": "CRAM-MD5",
@@ -26,64 +26,66 @@ _NAMES = {
     "xoauth2": "XOAUTH2",
 }
 # Under TLS the simple ones first: servers with hashed passwords offer CRAM-MD5 and answer 535.
-_AUTO_ENCRYPTED: tuple[str, ...] = ("PLAIN", "LOGIN", "CRAM-MD5")
-_AUTO_CLEAR: tuple[str, ...] = ("CRAM-MD5", "PLAIN", "LOGIN")
+_AUTO_ENCRYPTED: tuple[Auth, ...] = ("plain", "login", "cram_md5")
+_AUTO_CLEAR: tuple[Auth, ...] = ("cram_md5", "plain", "login")
 
 _CHALLENGE = 334
+SUCCESS = 235
+
+# At DEBUG it would log the NTLM exchange, from which a password can be guessed.
+logging.getLogger("spnego").setLevel(logging.INFO)
 
 
-def choose_mechanisms(target: Target, offered: tuple[str, ...], encrypted: bool) -> tuple[str, ...]:
+def choose_mechanisms(
+    target: Target, offered: tuple[str, ...], encrypted: bool
+) -> tuple[Auth, ...]:
     """Return the mechanisms to try, in order; raise Halted where there is none."""
     if not encrypted and not target.allow_insecure_auth:
         raise Halted("insecure_auth", "the connection is not encrypted; no login was tried")
     if target.password is None:
         raise Halted("credentials_refused", "there is no password; no login was tried")
+    if not all(map(_can_be_sent, (target.username or "", target.password.reveal()))):
+        raise Halted("credentials_refused", "the user name or password cannot be sent")
     automatic = _AUTO_ENCRYPTED if encrypted else _AUTO_CLEAR
-    wanted = automatic if target.auth == "auto" else (_NAMES[target.auth],)
-    chosen = tuple(name for name in wanted if name in offered)
+    wanted = automatic if target.auth == "auto" else (target.auth,)
+    chosen = tuple(word for word in wanted if _NAMES[word] in offered)
     if not chosen:
-        raise Halted(
-            "mechanism_not_offered",
-            f"wanted {' or '.join(wanted)}, the server offers {' '.join(offered) or 'no login'}",
-        )
+        names = " or ".join(_NAMES[word] for word in wanted)
+        has = " ".join(offered) or "no login"
+        raise Halted("mechanism_not_offered", f"wanted {names}, the server offers {has}")
     return chosen
 
 
-async def log_in(
-    smtp: SMTP, channel: Channel, target: Target, mechanisms: tuple[str, ...]
-) -> Reply:
-    """Log in with the first mechanism that the server accepts; return its reply.
-
-    Raises SMTPAuthenticationError with the last refusal, ProtocolViolation.
-    """
+async def try_mechanism(smtp: SMTP, channel: Channel, target: Target, mechanism: Auth) -> Reply:
+    """Try one mechanism once and return the server's last word: 235, or its refusal."""
     username = target.username or ""
     password = target.password.reveal() if target.password else ""
     with channel.keeping_secret(password):
-        for mechanism in mechanisms:
-            try:
-                response = await _exchange(smtp, mechanism, username, password, target.tls_name)
-            except SMTPAuthenticationError as exc:
-                if exc.code == _CHALLENGE:  # the exchange is left half-way
-                    raise ProtocolViolation(f"{mechanism}: a challenge out of place") from None
-                refusal = read_reply(exc.code, exc.message)
-                if mechanism == mechanisms[-1] or not permits_next_mechanism(refusal):
-                    raise
-            else:
-                return read_reply(response.code, response.message)
-    raise AssertionError("choose_mechanisms returned none")
+        try:
+            response = await _exchange(smtp, mechanism, username, password, target.tls_name)
+        except SMTPAuthenticationError as exc:
+            response = SMTPResponse(exc.code, exc.message)
+    if response.code == _CHALLENGE:  # the exchange is left half-way
+        raise ProtocolViolation(f"{_NAMES[mechanism]}: a challenge out of place")
+    return read_reply(response.code, response.message)
+
+
+def _can_be_sent(text: str) -> bool:
+    # RFC 4616 §2: no NUL; JSON may bring lone surrogates, which have no UTF-8.
+    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 async def _exchange(
-    smtp: SMTP, mechanism: str, username: str, password: str, host: str
+    smtp: SMTP, mechanism: Auth, username: str, password: str, host: str
 ) -> SMTPResponse:
     match mechanism:
-        case "PLAIN":
+        case "plain":
             return await smtp.auth_plain(username, password)
-        case "CRAM-MD5":
+        case "cram_md5":
             return await smtp.auth_crammd5(username, password)
-        case "XOAUTH2":
+        case "xoauth2":
             return await smtp.auth_xoauth2(username, password)
-        case "LOGIN":
+        case "login":
             return await _answer_login(smtp, username, password)
         case _:
             return await _answer_ntlm(smtp, username, password, host)
@@ -97,7 +99,7 @@ async def _answer_login(smtp: SMTP, username: str, password: str) -> SMTPRespons
         if response.code != _CHALLENGE:
             break
         response = await smtp.execute_command(base64.b64encode(answer.encode()))
-    return _require_success(response)
+    return response
 
 
 async def _answer_ntlm(smtp: SMTP, username: str, password: str, host: str) -> SMTPResponse:
@@ -125,10 +127,4 @@ async def _answer_ntlm(smtp: SMTP, username: str, password: str, host: str) -> S
                 challenge = base64.b64decode(response.message, validate=True)
             except (binascii.Error, ValueError):
                 raise ProtocolViolation("NTLM: the challenge is not base64") from None
-    return _require_success(response)
-
-
-def _require_success(response: SMTPResponse) -> SMTPResponse:
-    if response.code != 235:
-        raise SMTPAuthenticationError(response.code, response.message)
     return response

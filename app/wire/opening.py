@@ -12,15 +12,16 @@ import ssl
 from collections.abc import Awaitable
 from dataclasses import replace
 
-from aiosmtplib import SMTP, SMTPHeloError, SMTPResponseException
+from aiosmtplib import SMTP, SMTPHeloError
 
 from app.wire.address_policy import Address, AddressPolicy
-from app.wire.auth import choose_mechanisms, log_in
+from app.wire.auth import SUCCESS, choose_mechanisms, try_mechanism
 from app.wire.capabilities import Capabilities, read_capabilities
+from app.wire.causes import permits_next_mechanism
 from app.wire.channel import Channel
 from app.wire.reply import read_reply
-from app.wire.steps import Halted, Observe, Outcome, run_step
-from app.wire.target import Target
+from app.wire.steps import Declined, Halted, Observe, Outcome, run_step
+from app.wire.target import Auth, Target
 from app.wire.tls import TlsFacts, make_context, read_facts
 
 
@@ -39,6 +40,7 @@ class Opening:
         self.capabilities = Capabilities()
         self.tls_facts: TlsFacts | None = None
         self.starttls_offered = False
+        self.mechanism: Auth | None = None
         self._addresses: list[Address] = []
         self._socket: socket.socket | None = None
 
@@ -124,9 +126,10 @@ class Opening:
 
     async def _greet(self) -> Outcome:
         response = await self.channel.read_response(self.timeout_s)
+        outcome = Outcome(read_reply(response.code, response.message))
         if response.code != 220:
-            raise SMTPResponseException(response.code, response.message)
-        return Outcome(read_reply(response.code, response.message))
+            raise Declined(outcome)
+        return outcome
 
     async def _say_hello(self) -> Outcome:
         """EHLO, or HELO for a server that does not know it (RFC 5321 §3.2)."""
@@ -162,8 +165,14 @@ class Opening:
 
     async def _log_in(self) -> Outcome:
         encrypted = self.tls_facts is not None
-        mechanisms = choose_mechanisms(self.target, self.capabilities.auth, encrypted)
-        return Outcome(await log_in(self.smtp, self.channel, self.target, mechanisms))
+        for mechanism in choose_mechanisms(self.target, self.capabilities.auth, encrypted):
+            reply = await try_mechanism(self.smtp, self.channel, self.target, mechanism)
+            self.mechanism, outcome = mechanism, Outcome(reply, detail=mechanism)
+            if not permits_next_mechanism(reply):
+                break
+        if reply.code != SUCCESS:
+            raise Declined(outcome)
+        return outcome
 
     async def _give_up(self) -> None:
         if self._socket is not None:

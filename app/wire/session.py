@@ -18,7 +18,7 @@ from app.wire.envelope import Envelope, Transaction
 from app.wire.opening import Opening
 from app.wire.reply import Reply, read_reply
 from app.wire.steps import Observe, Outcome, describe, report
-from app.wire.target import Target
+from app.wire.target import Auth, Connection, Target
 from app.wire.tls import TlsFacts
 from app.wire.transaction import Carrying
 
@@ -34,6 +34,7 @@ class Session:
         self.capabilities: Capabilities = opening.capabilities
         self.tls_facts: TlsFacts | None = opening.tls_facts
         self.starttls_offered: bool = opening.starttls_offered
+        self.auth: Auth | None = opening.mechanism
         self.timeout_s: float = opening.timeout_s
         self.dsn_refused = False
         self.messages_begun = 0
@@ -61,6 +62,13 @@ class Session:
     def encrypted(self) -> bool:
         """TLS is on, by either way."""
         return self.tls_facts is not None
+
+    @property
+    def connection(self) -> Connection:
+        """What ``auto`` has come to: ``ssl_tls``, ``starttls`` or ``plaintext``."""
+        if self.target.implicit_tls:
+            return "ssl_tls"
+        return "starttls" if self.encrypted else "plaintext"
 
     @property
     def offers_dsn(self) -> bool:

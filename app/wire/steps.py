@@ -4,6 +4,7 @@ Steps are what a probe shows, so they hold no secret and nothing unbounded. A st
 while a session opens ends in `SessionFailed`; later steps fail as data (`Verdict`).
 """
 
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -68,11 +69,25 @@ class Halted(Exception):
         self.cause = cause
 
 
-# All that a step may raise; ValueError is a host name that TLS cannot take. TimeoutError is an
-# OSError.
+class Declined(Exception):
+    """The server answers no; the outcome holds its reply."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(str(outcome.reply))
+        self.outcome = outcome
+
+
+# All that a step may raise. TimeoutError is an OSError; ValueError: a name that TLS cannot take.
 FAILURES = (
-    OSError, ValueError, SMTPException, ProtocolViolation, Halted, AddressDenied, NameNotFound,
-)  # fmt: skip
+    OSError,
+    ValueError,
+    SMTPException,
+    ProtocolViolation,
+    AddressDenied,
+    NameNotFound,
+    Halted,
+    Declined,
+)
 
 
 async def run_step(step: str, work: Awaitable[Outcome], observe: Observe) -> Outcome:
@@ -81,9 +96,10 @@ async def run_step(step: str, work: Awaitable[Outcome], observe: Observe) -> Out
     try:
         outcome = await work
     except FAILURES as exc:
-        cause, reply, detail = explain(step, exc)
-        report(step, False, started, Outcome(reply, None if reply else detail), observe)
-        raise SessionFailed(cause, step, reply, detail) from None
+        cause, outcome = explain(step, exc)
+        report(step, False, started, outcome, observe)
+        detail = outcome.detail or str(outcome.reply)
+        raise SessionFailed(cause, step, outcome.reply, detail) from None
     report(step, True, started, outcome, observe)
     return outcome
 
@@ -108,16 +124,19 @@ def report(step: str, ok: bool, started: float, outcome: Outcome, observe: Obser
     )
 
 
-def explain(step: str, error: Exception) -> tuple[str, Reply | None, str]:
-    """Turn what a step raised into cause, the server's reply if it gave one, and a detail."""
+def explain(step: str, error: Exception) -> tuple[str, Outcome]:
+    """Turn what a step raised into a cause and what there is to tell."""
     if isinstance(error, SMTPResponseException):
-        reply = read_reply(error.code, error.message)
-        return causes.classify_reply(step, reply), reply, str(reply)
+        error = Declined(Outcome(read_reply(error.code, error.message)))
+    if isinstance(error, Declined) and error.outcome.reply:
+        return causes.classify_reply(step, error.outcome.reply), error.outcome
     if isinstance(error, Halted):
-        return error.cause, None, describe(error)
-    return causes.classify_error(step, error), None, describe(error)
+        return error.cause, Outcome(detail=describe(error))
+    return causes.classify_error(step, error), Outcome(detail=describe(error))
 
 
 def describe(error: Exception) -> str:
     """Say what an exception says, safe to show; it may quote the server."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
     return shorten(escape(str(error))) or type(error).__name__

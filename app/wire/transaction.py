@@ -182,7 +182,9 @@ class Carrying:
         except (OSError, SMTPException, ProtocolViolation) as exc:
             self._report(phase, False, started, detail=describe(exc))
             self._break(exc, phase)
-        self._report(phase, reply.is_positive or reply.code == _START_INPUT, started, reply, detail)
+        # DATA as a step is done when the final reply is there.
+        if phase != "data" or reply.code != _START_INPUT:
+            self._report(phase, reply.is_positive, started, reply, detail)
         if reply.code == SERVICE_CLOSING:
             self._close_by(reply, phase)
         return reply

@@ -1,6 +1,8 @@
 """Sessions with a real server: every CONN and AUTH mode, and certificates good and bad."""
 
 import asyncio
+import base64
+import logging
 import ssl
 from dataclasses import replace
 from pathlib import Path
@@ -47,8 +49,13 @@ async def open_session(target: Target, steps: list[Step] | None = None) -> Sessi
 @pytest.mark.parametrize("connection", ["starttls", "ssl_tls", "auto", "plaintext"])
 @pytest.mark.parametrize("auth", ["auto", "plain", "login", "cram_md5", "xoauth2", "ntlm"])
 async def test_every_connection_with_every_login_delivers(
-    connection: str, auth: str, authority: Authority, ntlm_users: Path
+    connection: str,
+    auth: str,
+    authority: Authority,
+    ntlm_users: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     implicit, clear = connection == "ssl_tls", connection == "plaintext"
     context = None if clear else authority.make_server_context()
     async with serve(context, implicit_tls=implicit, clear_auth=clear) as mailbox:
@@ -62,6 +69,8 @@ async def test_every_connection_with_every_login_delivers(
         )
         session = await open_session(target, steps)
         assert session.encrypted is not clear
+        assert session.connection == ("starttls" if connection == "auto" else connection)
+        assert session.auth == next(step.detail for step in steps if step.step == "auth")
         transaction = await session.send(ENVELOPE, BODY, before_dot=agree, final_reply_timeout_s=5)
         assert transaction.trouble is None
         assert session.usable
@@ -69,7 +78,12 @@ async def test_every_connection_with_every_login_delivers(
     wanted = {"cram_md5": "CRAM-MD5", "auto": "CRAM-MD5" if clear else "PLAIN"}
     assert mailbox.mechanisms == [wanted.get(auth, auth.upper())]
     assert [envelope.content for envelope in mailbox.received] == [BODY]
-    assert PASSWORD not in repr(steps) + repr(target)
+    told = repr(steps) + repr(target)
+    logged = "".join(
+        record.getMessage() for record in caplog.records if not record.name.startswith("mail.")
+    )  # aiosmtpd's own log is the server's
+    for secret in (PASSWORD, base64.b64encode(PASSWORD.encode()).decode(), "NTLM step"):
+        assert secret not in told + logged
     assert all(step.ok for step in steps)
 
 
