@@ -1,7 +1,8 @@
 """What the tests of the API may ask for: the service over a real database, and keys of every role.
 
 ``office``     the tools of one process, on a migrated database; each test runs on both engines
-``client``     speaks HTTP to the whole application, without a worker and without a socket
+``service``    the whole application, running, without a worker
+``client``     speaks HTTP to it, without a socket
 ``clock``      the service's clock, which ``clock.advance(minutes=5)`` moves on
 ``keys``       one API key per role name; ``as_role("anna")`` gives the header for it
 """
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from app.accounts.audit import SYSTEM
 from app.accounts.keys import create_key
@@ -66,15 +68,18 @@ async def office(settings: Settings, clock: Clock, anyio_backend: str) -> AsyncI
 
 
 @pytest.fixture
-async def client(settings: Settings, office: Office) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the running application; it carries no credential by itself."""
+async def service(settings: Settings, office: Office) -> AsyncIterator[FastAPI]:
+    """The running application, without a worker."""
     app = create_app(settings, work=False, office=office)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://awizo.example"
-        ) as client,
-    ):
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@pytest.fixture
+async def client(service: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the running application, on its own host; it carries no credential by itself."""
+    transport = httpx.ASGITransport(service)
+    async with httpx.AsyncClient(transport=transport, base_url="http://awizo.example") as client:
         yield client
 
 

@@ -1,0 +1,89 @@
+"""Who may call what: the role table of the contract, asked of the real endpoints.
+
+One row per call; the numbers are the statuses that each role gets. ``anna`` has the role ``user``
+and is bound to anna; nobody else's object may look different to her from one that does not exist.
+Without a credential every row is 401.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass(frozen=True)
+class Row:
+    method: str
+    path: str
+    admin: int
+    sender: int
+    anna: int
+    probe: int
+    body: Any = None
+
+
+ROWS = [
+    Row("GET", "/keys", 200, 403, 403, 403),
+    Row("POST", "/keys", 201, 403, 403, 403, {"role": "probe", "name": "new"}),
+    Row("DELETE", "/keys/unknown", 404, 403, 403, 403),
+    Row("POST", "/keys/unknown/rotate", 403, 403, 403, 403, {}),
+    Row("GET", "/audit", 200, 403, 403, 403),
+    Row("GET", "/users", 200, 200, 403, 403),
+    Row("GET", "/users/anna", 200, 200, 200, 403),
+    Row("GET", "/users/piotr", 200, 200, 404, 403),
+    Row("GET", "/users/unknown", 404, 404, 404, 403),
+    Row("PUT", "/users/anna", 200, 403, 200, 403, {"name": "Anna"}),
+    Row("PUT", "/users/piotr", 200, 403, 404, 403, {"name": "Piotr"}),
+    Row("GET", "/limits", 200, 200, 200, 200),
+]
+OPEN = ["/healthz", "/readyz", "/openapi.json"]
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """One engine is enough here: roles are decided before the database is asked."""
+    return sqlite_url
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.method} {row.path}")
+async def test_each_role_gets_what_the_table_says(client, as_role, row):
+    got = {}
+    for role in ("probe", "anna", "sender", "admin"):
+        answer = await client.request(row.method, row.path, json=row.body, headers=as_role(role))
+        got[role] = answer.status_code
+    assert got == {role: getattr(row, role) for role in got}
+
+
+async def test_nobody_gets_in_without_a_credential(client):
+    for row in ROWS:
+        answer = await client.request(row.method, row.path, json=row.body)
+        assert (answer.status_code, row) == (401, row)
+        assert answer.headers["www-authenticate"] == 'Bearer realm="awizo"'
+
+
+async def test_every_operation_but_the_open_ones_has_a_row_or_asks_who_calls(client):
+    document = (await client.get("/openapi.json")).json()
+    unguarded = [
+        f"{method} {path}"
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if path not in (*OPEN, "/metrics") and operation.get("security") != [{"bearer": []}]
+    ]
+    assert unguarded == []
+
+
+async def test_every_operation_that_needs_a_credential_refuses_before_it_reads(client):
+    document = (await client.get("/openapi.json")).json()
+    for path, operations in document["paths"].items():
+        for method in operations:
+            if path in (*OPEN, "/metrics"):
+                continue
+            answer = await client.request(method, path, content=b"\xff not JSON")
+            assert (method, path, answer.status_code) == (method, path, 401)
+
+
+async def test_the_open_ones_need_none(client):
+    for path in OPEN:
+        assert (await client.get(path)).status_code in (200, 503)

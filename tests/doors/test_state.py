@@ -1,0 +1,111 @@
+"""Health, readiness, limits."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import insert, text, update
+
+from app.configuration.tables import account
+from app.db import new_id, now
+from app.outbox.beat import beat
+from app.outbox.tables import SINGLE, message, worker
+
+pytestmark = pytest.mark.anyio
+
+
+def _queue(tx, due_s_ago):
+    """Put a message into the queue for each wait; negative: due in the future."""
+    at = now(tx)
+    tx.execute(
+        insert(account).values(
+            id="a1", scope="global", is_default=True, version=1, settings={},
+            password_state="none", created_at=at, updated_at=at,
+        )
+    )  # fmt: skip
+    for wait_s in due_s_ago:
+        tx.execute(
+            insert(message).values(
+                id=new_id(), owner_id="o", scope="global", account_id="a1", is_draft=False,
+                status="queued", reverse_path="", subject="", sender={}, return_content="headers",
+                needs_smtputf8=False, on_uncertain="resend", delivery="on", priority=SINGLE,
+                metadata={}, attachments=[], warnings=[], size_bytes=1, give_up_after_h=72,
+                give_up_at=at, due_at=at - timedelta(seconds=wait_s), created_at=at,
+                erase_at_end=False,
+            )
+        )  # fmt: skip
+
+
+async def test_health_asks_nothing_but_the_process(client, office):
+    office.db.close()
+    assert (await client.get("/healthz")).json() == {"status": "ok"}
+
+
+async def test_ready_with_tables_and_a_worker(client, office):
+    await office.db.write(beat, "worker-1")
+    answer = await client.get("/readyz")
+    found = answer.json()
+    assert answer.status_code == 200
+    assert found["ready"] is True
+    assert found["schema"]["ok"] is True
+    assert found["worker"]["alive"] == 1
+    assert found["queue"] == {"oldest_due_at": None, "oldest_due_s": 0}
+    assert found["delivery"] == "on"
+
+
+async def test_not_ready_without_a_worker(client, office):
+    answer = await client.get("/readyz")
+    found = answer.json()
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["retry-after"]
+    assert (found["code"], found["ready"], found["worker"]["ok"]) == ("not_ready", False, False)
+
+
+async def test_not_ready_when_the_worker_fell_silent(client, office):
+    def fall_silent(tx):
+        beat(tx, "worker-1")
+        seen_at = now(tx).replace(year=2020)
+        tx.execute(update(worker).values(seen_at=seen_at))
+        return seen_at
+
+    await office.db.write(fall_silent)
+    found = (await client.get("/readyz")).json()
+    assert (found["status"], found["worker"]["alive"]) == (503, 0)
+    assert found["worker"]["seen_at"].startswith("2020-")
+
+
+async def test_not_ready_with_tables_of_another_version(client, office):
+    await office.db.write(beat, "worker-1")
+    await office.db.write(
+        lambda tx: tx.execute(text("update alembic_version set version_num = '0000'"))
+    )
+    found = (await client.get("/readyz")).json()
+    assert (found["status"], found["schema"]) == (503, {"ok": False, "revision": "0000"})
+    await office.db.write(lambda tx: tx.execute(text("drop table alembic_version")))
+    found = (await client.get("/readyz")).json()
+    assert (found["status"], found["schema"]) == (503, {"ok": False, "revision": None})
+
+
+async def test_the_mail_that_waits_longest_shows_its_age(client, office):
+    await office.db.write(beat, "worker-1")
+    await office.db.write(_queue, [30, 7200, 3600, -600])
+    queue = (await client.get("/readyz")).json()["queue"]
+    assert 7200 <= queue["oldest_due_s"] < 7260
+
+
+async def test_limits_are_those_of_the_settings(client, as_role, settings):
+    limits = (await client.get("/limits", headers=as_role("probe"))).json()
+    assert limits == {
+        "attachment_bytes": 25 * 1024 * 1024,
+        "recipients": 50,
+        "request_bytes": settings.max_request_bytes,
+        "batch_messages": 1000,
+        "template_bytes": 32_768,
+        "rendered_bytes": 262_144,
+    }
+
+
+async def test_an_answer_to_head_is_that_of_get_without_its_body(client):
+    get, head = await client.get("/healthz"), await client.head("/healthz")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == get.headers["content-length"]

@@ -1,0 +1,111 @@
+"""Metrics: what is counted, and who may see it."""
+
+import httpx
+import pytest
+from sqlalchemy import insert
+
+from app.db import new_id, now
+from app.outbox.beat import beat
+from app.outbox.tables import message, recipient
+
+pytestmark = pytest.mark.anyio
+
+
+def _come_from(service, host):
+    transport = httpx.ASGITransport(service, client=(host, 4711))
+    return httpx.AsyncClient(transport=transport, base_url="http://awizo.example")
+
+
+def _store(tx):
+    """Store a held draft-like message with two recipients in different states."""
+    at = now(tx)
+    message_id = new_id()
+    tx.execute(
+        insert(message).values(
+            id=message_id, owner_id="o", scope="global", is_draft=False, status="held",
+            reverse_path="", subject="", sender={}, return_content="headers",
+            needs_smtputf8=False, on_uncertain="resend", delivery="on", priority=1, metadata={},
+            attachments=[], warnings=[], size_bytes=1, give_up_after_h=72, give_up_at=at,
+            created_at=at, erase_at_end=False,
+        )
+    )  # fmt: skip
+    for position, state in enumerate(("held", "sent")):
+        tx.execute(
+            insert(recipient).values(
+                id=new_id(), message_id=message_id, position=position, kind="to",
+                address="a@x.example", address_key="a@x.example", name="", state=state, attempts=0,
+                tries=0, claim=0, updated_at=at,
+            )
+        )  # fmt: skip
+
+
+async def test_queue_workers_and_requests_are_counted(client, office, as_role):
+    await office.db.write(_store)
+    await office.db.write(beat, "worker-1")
+    await client.get("/users/unknown", headers=as_role("admin"))
+    await client.get("/no/such/path")
+    answer = await client.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    lines = answer.text.splitlines()
+    for line in (
+        "awizo_database_up 1.0",
+        'awizo_delivery{mode="on"} 1.0',
+        'awizo_recipients{state="held"} 1.0',
+        'awizo_recipients{state="sent"} 1.0',
+        'awizo_messages{status="held"} 1.0',
+        "awizo_workers 1.0",
+        "awizo_oldest_due_seconds 0.0",
+        'awizo_http_requests_total{method="GET",route="/users/{user}",status="404"} 1.0',
+        'awizo_http_requests_total{method="GET",route="other",status="404"} 1.0',
+        'awizo_http_request_seconds_count{route="/users/{user}"} 1.0',
+        "awizo_database_errors_total 0.0",
+    ):
+        assert line in lines
+    assert any(line.startswith("awizo_worker_heartbeat_age_seconds ") for line in lines)
+
+
+async def test_made_up_methods_do_not_grow_the_metrics(client):
+    for method in ("BREW", "BAKE"):
+        await client.request(method, "/healthz")
+    text = (await client.get("/metrics")).text
+    assert 'method="other",route="/healthz",status="405"} 2.0' in text
+    assert "BREW" not in text
+
+
+async def test_a_database_that_is_away_is_a_number_too(client, office):
+    office.db.close()
+    text = (await client.get("/metrics")).text
+    assert "awizo_database_up 0.0" in text.splitlines()
+    assert "awizo_database_errors_total 1.0" in text.splitlines()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.53", "::1", "::ffff:127.0.0.1"])
+async def test_this_host_needs_no_credential(service, host):
+    async with _come_from(service, host) as client:
+        assert (await client.get("/metrics")).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["203.0.113.7", "10.0.0.1", "::ffff:10.0.0.1", "fe80::1", "x", ""])
+async def test_other_hosts_need_an_admin(service, as_role, host):
+    async with _come_from(service, host) as client:
+        assert (await client.get("/metrics")).status_code == 401
+        assert (await client.get("/metrics", headers=as_role("sender"))).status_code == 403
+        assert (await client.get("/metrics", headers=as_role("admin"))).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Forwarded-For": "127.0.0.1"},
+        {"X-Forwarded-For": "203.0.113.7"},
+        {"Forwarded": "for=127.0.0.1"},
+        {"X-Real-IP": "127.0.0.1"},
+        {"Via": "1.1 proxy"},
+        {"X-Forwarded-Proto": "https"},
+    ],
+)
+async def test_whatever_came_through_a_proxy_is_not_local(service, as_role, headers):
+    async with _come_from(service, "127.0.0.1") as client:
+        assert (await client.get("/metrics", headers=headers)).status_code == 401
+        assert (await client.get("/metrics", headers=headers | as_role("admin"))).status_code == 200
