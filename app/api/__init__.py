@@ -6,9 +6,17 @@ A new router module is imported here and added to ``ROUTERS``; nothing else regi
 from fastapi import APIRouter
 
 from app.api.audit import router as audit_router
+from app.api.config import router as config_router
+from app.api.config import scoped as scoped_config_routers
+from app.api.config_switch import scoped as switch_routers
 from app.api.describe import describe_api
+from app.api.events import router as events_router
 from app.api.keys import router as keys_router
+from app.api.messages import router as messages_router
+from app.api.scope_templates import scoped as scoped_template_routers
+from app.api.send import router as send_router
 from app.api.state import router as state_router
+from app.api.templates import router as templates_router
 from app.api.users import router as users_router
 
 __all__ = ["ROUTERS", "describe_api"]
@@ -18,4 +26,12 @@ ROUTERS: list[APIRouter] = [
     users_router,
     audit_router,
     state_router,
+    send_router,
+    messages_router,
+    events_router,
+    config_router,
+    *scoped_config_routers,
+    *switch_routers,
+    templates_router,
+    *scoped_template_routers,
 ]

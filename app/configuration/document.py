@@ -179,3 +179,59 @@ def describe_input() -> dict[str, Any]:
     }
     schema["properties"] |= {"smtp": smtp, "sender": _describe(SENDER)}
     return schema
+
+
+def describe_answer() -> dict[str, Any]:
+    """Return the JSON schema of a configuration as it is shown: without secrets, and more."""
+    schema = describe_input()
+    smtp = schema["properties"]["smtp"]["properties"]
+    del smtp["password"]
+    del schema["properties"]["attachment_password"]
+    smtp["port"] = {"type": "integer"}
+    smtp |= {"effective_port": {"type": "integer"}, "password_set": {"type": "boolean"}}
+    mailbox = {"address": {"type": "string"}, "name": {"type": "string"}}
+    for name in ("reply_to", "cc", "bcc"):
+        schema["properties"][name] = {
+            "type": "array",
+            "items": {"type": "object", "properties": mailbox},
+        }
+    instant = {"type": ["string", "null"], "format": "date-time"}
+    schema["properties"] |= {
+        "scope": {"type": "string", "examples": ["users/anna"]},
+        "user": {"type": "string"},
+        "active_scope": {"type": "string", "enum": ["global", "personal"]},
+        "version": {"type": "integer", "description": "The ETag."},
+        "updated_at": instant,
+        "state": {
+            "type": "string",
+            "enum": ["active", "paused", "awaiting_password", "trouble"],
+        },
+        "trouble": {
+            "type": ["object", "null"],
+            "description": "What is wrong with the server, and when it is tried again.",
+            "properties": {
+                "cause": {"type": "string", "examples": ["credentials_refused"]},
+                "detail": {"type": "string"},
+                "failed_at": instant,
+                "next_try_at": instant,
+            },
+        },
+        "paused_at": instant,
+        "attachment_password": {
+            "type": "string",
+            "description": "Only where it is empty: explicitly none.",
+        },
+        "attachment_password_set": {"type": "boolean"},
+        "warnings": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "code": {"type": "string"},
+                    "detail": {"type": "string"},
+                    "pointer": {"type": ["string", "null"]},
+                },
+            },
+        },
+    }
+    return schema

@@ -5,7 +5,7 @@ otherwise. For each language in turn the personal scope, the global one and the 
 asked; the first that has the name wins.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import RowMapping, select
@@ -17,7 +17,7 @@ from app.configuration.model import GLOBAL
 from app.configuration.resolve import Resolved
 from app.configuration.tables import template, template_version
 from app.errors import Missing
-from app.templates_engine.builtin import get_builtin
+from app.templates_engine.builtin import BUILTIN_LANGUAGES, BUILTIN_NAMES, get_builtin
 
 BUILTIN = "builtin"
 INLINE = "inline"
@@ -50,16 +50,35 @@ def find_template(
     language: the one asked for. level: 1 to 3, of the built-in ``overdue-reminder`` only.
     Raises ``Missing`` ``template_not_found``.
     """
-    stored = {
-        (row["scope"], row["language"]): row
-        for row in _read_stored(tx, list_template_scopes(resolved), name)
-    }
-    for origin, tag in _order_places(tx, resolved, user, language, stored):
-        if row := stored.get((origin, tag)):
-            return _show(row)
-        if origin == BUILTIN and (text := get_builtin(name, tag, level)):
-            return FoundTemplate(name, BUILTIN, tag, text.subject, text.body)
-    raise Missing(f"There is no template named {name!r}.", code="template_not_found")
+    scopes = list_template_scopes(resolved)
+    stored = {(row["scope"], row["language"]): row for row in _read_stored(tx, scopes, name)}
+    wanted = prefer_languages(tx, resolved, user, language)
+    place = choose_place(name, wanted, scopes, stored.keys())
+    if place is None:
+        raise Missing(f"There is no template named {name!r}.", code="template_not_found")
+    if row := stored.get(place):
+        return _show(row)
+    text = get_builtin(name, place[1], level)
+    if text is None:
+        raise Missing(f"{name} has the levels 1 to 3.", code="template_not_found")
+    return FoundTemplate(name, BUILTIN, text.language, text.subject, text.body)
+
+
+def choose_place(
+    name: str, wanted: Sequence[str], scopes: Sequence[str], stored: Collection[tuple[str, str]]
+) -> tuple[str, str] | None:
+    """Return scope (or ``builtin``) and language of the template that applies, if any does.
+
+    wanted: languages in order. scopes: narrowest first. stored: scope and language of those that
+    are stored under this name.
+    """
+    builtin = {(BUILTIN, tag) for tag in BUILTIN_LANGUAGES if name in BUILTIN_NAMES}
+    for place in ((origin, tag) for tag in wanted for origin in (*scopes, BUILTIN)):
+        if place in stored or place in builtin:
+            return place
+    # Any language is better than none.
+    rest = [place for place in stored if place[0] in scopes]
+    return min(rest, key=lambda place: (scopes.index(place[0]), place[1]), default=None)
 
 
 def make_inline(subject: str, body: str, language: str) -> FoundTemplate:
@@ -82,20 +101,6 @@ def prefer_languages(
     return order_languages(
         language, person.language if person else None, resolved.language if resolved else None
     )
-
-
-def _order_places(
-    tx: Connection,
-    resolved: Resolved | None,
-    user: str | None,
-    language: str | None,
-    stored: dict[tuple[str, str], RowMapping],
-) -> Iterator[tuple[str, str]]:
-    origins = [*list_template_scopes(resolved), BUILTIN]
-    wanted = prefer_languages(tx, resolved, user, language)
-    yield from ((origin, tag) for tag in wanted for origin in origins)
-    # Any language is better than none.
-    yield from sorted(stored, key=lambda place: (origins.index(place[0]), place[1]))
 
 
 def _read_stored(tx: Connection, scopes: Sequence[str], name: str) -> Sequence[RowMapping]:

@@ -1,0 +1,84 @@
+"""A configuration as an answer: what is stored, and how its server is doing.
+
+``change`` runs a verb that alters a configuration and tells the mail that waits
+(``outbox.follow``), in one transaction.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Response
+from pydantic import WithJsonSchema
+from sqlalchemy.engine import Connection
+
+from app.accounts.people import read_person
+from app.api.body import show_instant
+from app.api.scope import Scope
+from app.configuration.document import describe_answer
+from app.configuration.load import find_account
+from app.configuration.model import StoredAccount
+from app.configuration.show import show_document
+from app.errors import Missing
+from app.outbox.follow import configuration_changed
+from app.outbox.health import read_health
+from app.outbox.office import Office
+
+Configuration = Annotated[dict[str, Any], WithJsonSchema(describe_answer())]
+
+
+async def change(
+    office: Office,
+    scope: Scope,
+    response: Response,
+    run: Callable[[Connection], StoredAccount],
+    at: datetime,
+) -> dict[str, Any]:
+    """Change a configuration, tell the mail that waits, and show what is stored now."""
+
+    def run_and_read(tx: Connection) -> tuple[StoredAccount, dict[str, Any]]:
+        configuration_changed(tx, run(tx).id, at)
+        return read_shown(tx, scope)
+
+    shown = await office.db.write(run_and_read)
+    office.db.ring()
+    return answer(response, *shown)
+
+
+def read_shown(tx: Connection, scope: Scope) -> tuple[StoredAccount, dict[str, Any]]:
+    stored = find_account(tx, scope.name)
+    if stored is None:
+        raise Missing(f"Nothing is stored for {scope.name}.", code="configuration_not_found")
+    health = read_health(tx, stored.id)
+    trouble = health.cause and {
+        "cause": health.cause,
+        "detail": health.detail,
+        "failed_at": show_instant(health.failed_at),
+        "next_try_at": show_instant(health.paused_until),
+    }
+    known: dict[str, Any] = {
+        "scope": stored.scope,
+        "version": stored.version,
+        "updated_at": show_instant(stored.updated_at),
+        "state": _name_state(stored, health.cause),
+        "trouble": trouble,
+        "paused_at": show_instant(stored.paused_at),
+    }
+    if stored.user_id is not None:
+        person = read_person(tx, stored.user_id)
+        known["user"] = stored.user_id
+        known["active_scope"] = person.active_scope if person else "global"
+    return stored, known | show_document(stored)
+
+
+def _name_state(stored: StoredAccount, cause: str | None) -> str:
+    if stored.paused_at is not None:
+        return "paused"
+    if stored.password_state == "awaiting":
+        return "awaiting_password"
+    return "trouble" if cause else "active"
+
+
+def answer(response: Response, stored: StoredAccount, shown: dict[str, Any]) -> dict[str, Any]:
+    response.headers["ETag"] = f'"{stored.version}"'
+    return shown

@@ -1,0 +1,121 @@
+"""What is done to a stored configuration: chosen, paused, its password entered and revealed."""
+
+from typing import Annotated, Literal
+
+from fastapi import Response
+from pydantic import BaseModel
+from sqlalchemy.engine import Connection
+
+from app.accounts.people import read_person
+from app.api.body import Body, Choice
+from app.api.config_answer import Configuration, answer, change, read_shown
+from app.api.gate import TheOffice
+from app.api.scope import TheScope, make_routers, on_both
+from app.api.sign_in import TheCaller
+from app.configuration import password as passwords
+from app.configuration import switch
+from app.configuration.model import StoredAccount
+
+scoped = make_routers("configuration")
+
+
+class ActiveScopeBody(Body):
+    """Which configuration sends for the user."""
+
+    scope: Annotated[Literal["global", "personal"], Choice]
+
+
+class ShownActiveScope(BaseModel):
+    """Which configuration sends for the user."""
+
+    active_scope: Literal["global", "personal"]
+
+
+class SecretBody(Body):
+    """The SMTP password."""
+
+    password: str
+
+
+class ShownPassword(BaseModel):
+    """The SMTP password, shown to the owner that entered it."""
+
+    password: str
+
+
+@scoped[1].put("/active-scope")
+async def put_active_scope(
+    caller: TheCaller, office: TheOffice, scope: TheScope, given: ActiveScopeBody
+) -> ShownActiveScope:
+    """Choose which configuration sends for the user; neither stored one is lost."""
+    scope.require_writer(caller)
+    await office.db.write(
+        switch.set_active_scope, caller, scope.user or "", given.scope, office.clock()
+    )
+    return ShownActiveScope(active_scope=given.scope)
+
+
+@scoped[1].get("/active-scope")
+async def read_active_scope(
+    caller: TheCaller, office: TheOffice, scope: TheScope
+) -> ShownActiveScope:
+    """Show which configuration sends for the user."""
+    scope.require_reader(caller)
+    person = await office.db.read(read_person, scope.user or "")
+    personal = person is not None and person.active_scope == "personal"
+    return ShownActiveScope(active_scope="personal" if personal else "global")
+
+
+@on_both(scoped, "GET", "/password")
+async def read_scope_password(
+    caller: TheCaller, office: TheOffice, scope: TheScope, response: Response
+) -> ShownPassword:
+    """Show the SMTP password to the owner that entered it, and to nobody else."""
+    scope.require_writer(caller)
+    response.headers["Cache-Control"] = "no-store"
+    password = await office.db.write(
+        passwords.reveal_password, office.vault, caller, scope.name, office.clock()
+    )
+    return ShownPassword(password=password)
+
+
+@on_both(scoped, "POST", "/secret")
+async def enter_scope_password(
+    caller: TheCaller, office: TheOffice, scope: TheScope, response: Response, given: SecretBody
+) -> Configuration:
+    """Enter the SMTP password that the configuration waits for; held mail goes on."""
+    scope.require_writer(caller)
+    at = office.clock()
+
+    def run(tx: Connection) -> StoredAccount:
+        return passwords.enter_password(tx, office.vault, caller, scope.name, given.password, at)
+
+    return await change(office, scope, response, run, at)
+
+
+@on_both(scoped, "POST", "/pause")
+async def pause_scope(
+    caller: TheCaller, office: TheOffice, scope: TheScope, response: Response
+) -> Configuration:
+    """Stop sending through this configuration's server; mail waits."""
+    caller.require("admin")
+
+    def run(tx: Connection) -> None:
+        switch.pause(tx, caller, scope.name, office.clock())
+
+    await office.db.write(run)
+    return answer(response, *await office.db.read(read_shown, scope))
+
+
+@on_both(scoped, "POST", "/resume")
+async def resume_scope(
+    caller: TheCaller, office: TheOffice, scope: TheScope, response: Response
+) -> Configuration:
+    """Send again, now: trouble with the server is forgotten too."""
+    caller.require("admin")
+    at = office.clock()
+
+    def run(tx: Connection) -> StoredAccount:
+        return switch.resume(tx, caller, scope.name, at)
+
+    return await change(office, scope, response, run, at)

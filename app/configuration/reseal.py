@@ -1,0 +1,34 @@
+"""Seal every password of the configurations anew after the key ring was rotated."""
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.engine import Connection
+
+from app.configuration.load import place_attachment_password, place_password
+from app.configuration.secrets import reseal_for_target
+from app.configuration.tables import account
+from app.db import lock_rows
+from app.vault import Vault
+
+
+def reseal(tx: Connection, vault: Vault) -> int:
+    """Re-seal what an older key made; return how many secrets that were.
+
+    Raises ``CannotOpen`` for one that does not open at all: then nothing is changed.
+    """
+    query = select(account).where(
+        or_(account.c.password.is_not(None), account.c.attachment_password.is_not(None))
+    )
+    done = 0
+    for row in tx.execute(lock_rows(tx, query.order_by(account.c.id))).all():
+        changed: dict[str, bytes] = {}
+        if row.password is not None:
+            again = reseal_for_target(vault, row.password, place_password(row.id))
+            if again is not None:
+                changed["password"] = again
+        sealed, place = row.attachment_password, place_attachment_password(row.id)
+        if sealed is not None and not vault.is_current(sealed):
+            changed["attachment_password"] = vault.seal(vault.open(sealed, place), place)
+        if changed:
+            tx.execute(update(account).where(account.c.id == row.id).values(**changed))
+            done += len(changed)
+    return done
