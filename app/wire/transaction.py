@@ -57,12 +57,14 @@ class Carrying:
         final_reply_timeout_s: float,
     ) -> Transaction:
         """Carry the message as far as it goes."""
+        if body and not body.endswith(b"\r\n"):
+            body += b"\r\n"
         try:
             self._check_body(body)
             await self._ask_envelope(self._list_parameters(body))
             await self._start_data()
-            end = await self._write_body(body, before_dot)
-            await self._finish(end, final_reply_timeout_s)
+            await self._write_body(body, before_dot)
+            await self._finish(final_reply_timeout_s)
         except _Stopped:
             pass
         return self._conclude()
@@ -201,8 +203,8 @@ class Carrying:
 
     # The body, the mark, the dot
 
-    async def _write_body(self, body: bytes, before_dot: Callable[[], Awaitable[bool]]) -> bytes:
-        """Write the body and get the mark; return what ends the message."""
+    async def _write_body(self, body: bytes, before_dot: Callable[[], Awaitable[bool]]) -> None:
+        """Write the body and get the mark; stop unless the dot may follow."""
         try:
             await self.channel.write_body(stuff_dots(body), self.session.timeout_s)
         except (OSError, SMTPException) as exc:
@@ -216,7 +218,6 @@ class Carrying:
         if self.session.is_stale():
             self._settle("deferred", "body", cause="connection_lost")
             raise _Stopped
-        return b".\r\n" if body.endswith(b"\r\n") or not body else b"\r\n.\r\n"
 
     def _heed_early_reply(self) -> None:
         """A reply before the dot is the server's word on the message: stop, without a dot."""
@@ -225,10 +226,10 @@ class Carrying:
             self._settle_by(read_reply(early.code, early.message), "body")
             raise _Stopped
 
-    async def _finish(self, end: bytes, timeout_s: float) -> None:
+    async def _finish(self, timeout_s: float) -> None:
         """Write the final dot; from here on only the server's reply tells what happened."""
         started = time.monotonic()
-        self.channel.write(end)
+        self.channel.write(b".\r\n")
         try:
             response = await self.channel.read_reply(timeout_s)
         except (OSError, SMTPException, ProtocolViolation) as exc:
