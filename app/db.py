@@ -8,7 +8,7 @@ has no effect outside the database. What was returned is durable.
 Where SQLite and PostgreSQL differ it is here: SQLite has one writer thread, WAL, synchronous=FULL
 and BEGIN IMMEDIATE; PostgreSQL has pooled connections, synchronous_commit=on, row locks
 (``lock_rows``), its own clock (``now``) and commit order (``commit_horizon``).
-A database that is away or full raises ``errors.Unavailable``.
+A database that is away or full raises ``errors.Unavailable``, a closed one too.
 """
 
 import asyncio
@@ -107,7 +107,13 @@ class Database:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._engine = _create_engine(self.url, "BEGIN IMMEDIATE")
-        self._read_engine = _create_engine(self.url, "BEGIN") if self.is_sqlite else self._engine
+        self._read_engine = (
+            _create_engine(self.url, "BEGIN", "query_only=ON")
+            if self.is_sqlite
+            else self._engine.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+        )
         self._readers = ThreadPoolExecutor(_POOL_SIZE, thread_name_prefix="db-read")
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lane = threading.Thread(target=self._work_lane, name="db-write", daemon=True)
@@ -115,9 +121,11 @@ class Database:
         # On SQLite every write goes through the one lane; PostgreSQL takes single writes beside it.
         self._writers = None if self.is_sqlite else ThreadPoolExecutor(_POOL_SIZE // 2, "db-write")
         self._bells: set[asyncio.Event] = set()
+        self._closing = threading.Lock()
+        self._closed = False
 
     async def read(self, verb: Verb[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a verb that changes nothing."""
+        """Run a verb that changes nothing; all it reads is of one moment."""
         return await self._in_thread(
             self._readers, self._read_engine, lambda tx: verb(tx, *args, **kwargs)
         )
@@ -149,7 +157,9 @@ class Database:
 
     def close(self) -> None:
         """Finish the writes under way and close all connections."""
-        self._jobs.put(None)
+        with self._closing:  # nothing may stand in the lane behind its end: it would wait for ever
+            self._closed = True
+            self._jobs.put(None)
         self._lane.join()
         self._readers.shutdown()
         if self._writers is not None:
@@ -162,12 +172,21 @@ class Database:
     ) -> T:
         # Shielded: a caller that goes away must not leave a transaction half counted.
         loop = asyncio.get_running_loop()
-        return await asyncio.shield(loop.run_in_executor(pool, self._run_alone, engine, run))
+        with self._closing:
+            self._require_open()
+            running = loop.run_in_executor(pool, self._run_alone, engine, run)
+        return await asyncio.shield(running)
 
     async def _enqueue(self, run: Callable[[Connection], T], *, grouped: bool) -> T:
         future: Future[T] = Future()
-        self._jobs.put(_Job(run, grouped, future))
+        with self._closing:
+            self._require_open()
+            self._jobs.put(_Job(run, grouped, future))
         return await asyncio.shield(asyncio.wrap_future(future))
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise Unavailable("This process is stopping.", code="stopping", retry_after_s=5)
 
     def _work_lane(self) -> None:
         carried: _Job | None = None
@@ -288,7 +307,7 @@ def commit_horizon(tx: Connection) -> int:
     return int(tx.scalar(text("select pg_snapshot_xmin(pg_current_snapshot())::text")) or 0)
 
 
-def _create_engine(url: URL, begin: str) -> Engine:
+def _create_engine(url: URL, begin: str, *pragmas: str) -> Engine:
     if url.get_backend_name() != "sqlite":
         return create_engine(
             url,
@@ -314,6 +333,7 @@ def _create_engine(url: URL, begin: str) -> Engine:
             "synchronous=FULL",
             "foreign_keys=ON",
             "busy_timeout=15000",
+            *pragmas,
         ):
             connection.execute(f"PRAGMA {pragma}")
 

@@ -20,7 +20,11 @@ class Settings(BaseSettings):
     """The settings of one process; see the field descriptions."""
 
     model_config = SettingsConfigDict(
-        env_prefix="AWIZO_", frozen=True, extra="ignore", env_ignore_empty=True
+        env_prefix="AWIZO_",
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,  # a refused variable may be a secret
     )
 
     # Where it runs

@@ -34,7 +34,7 @@ def _store(tx):
             insert(recipient).values(
                 id=new_id(), message_id=message_id, position=position, kind="to",
                 address="a@x.example", address_key="a@x.example", name="", state=state, attempts=0,
-                tries=0, claim=0, updated_at=at,
+                tries=0, updated_at=at,
             )
         )  # fmt: skip
 

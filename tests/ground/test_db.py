@@ -1,0 +1,401 @@
+"""The way to the database: groups share a commit, failures stay with their own, nothing hangs."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from sqlalchemy import insert, select, text, update
+from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
+
+from app.accounts.tables import person
+from app.db import (
+    Database,
+    commit_horizon,
+    lock_rows,
+    lock_table,
+    new_id,
+    now,
+    transaction_id,
+)
+from app.errors import Conflict, Unavailable
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def db(database_url: str, anyio_backend: str) -> AsyncIterator[Database]:
+    opened = Database(database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+async def postgres(postgres_url: str, anyio_backend: str) -> AsyncIterator[Database]:
+    opened = Database(postgres_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+async def sqlite(sqlite_url: str, anyio_backend: str) -> AsyncIterator[Database]:
+    opened = Database(sqlite_url)
+    yield opened
+    opened.close()
+
+
+def add(tx, name):
+    at = now(tx)
+    tx.execute(insert(person).values(id=name, active_scope="global", created_at=at, updated_at=at))
+    return name
+
+
+def add_and_show(tx, name):
+    add(tx, name)
+    return tx  # the connection: the same object for all that share a transaction
+
+
+def add_and_fail(tx, name):
+    add(tx, name)
+    raise Conflict("no")
+
+
+def names(tx):
+    return sorted(tx.scalars(select(person.c.id)))
+
+
+class Plug:
+    """A grouped verb that keeps the lane busy until it is pulled, so that others gather."""
+
+    def __init__(self, db):
+        self._pulled = threading.Event()
+        self._begun = threading.Event()
+        self._task = asyncio.ensure_future(db.write_grouped(self._block))
+
+    def _block(self, tx):
+        self._begun.set()
+        assert self._pulled.wait(20)
+
+    async def begun(self):
+        assert await asyncio.to_thread(self._begun.wait, 20)
+
+    async def pull(self):
+        self._pulled.set()
+        await self._task
+
+
+async def test_verbs_that_wait_together_share_one_transaction(db):
+    plug = Plug(db)
+    await plug.begun()
+    tasks = [asyncio.ensure_future(db.write_grouped(add_and_show, f"p{n}")) for n in range(20)]
+    await asyncio.sleep(0)  # each has asked by now
+    await plug.pull()
+    connections = await asyncio.gather(*tasks)
+    assert len({id(connection) for connection in connections}) == 1
+    assert len(await db.read(names)) == 20
+
+
+async def test_a_member_that_fails_takes_nobody_with_it(db):
+    plug = Plug(db)
+    await plug.begun()
+    verbs = [add, add_and_fail, add, add]
+    arguments = ["a", "b", "c", "a"]  # the last one breaks the primary key
+    tasks = [
+        asyncio.ensure_future(db.write_grouped(verb, name))
+        for verb, name in zip(verbs, arguments, strict=True)
+    ]
+    await asyncio.sleep(0)
+    await plug.pull()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) for result in results] == [str, Conflict, str, IntegrityError]
+    assert await db.read(names) == ["a", "c"]
+
+
+async def test_a_single_write_among_groups_has_its_own_transaction(sqlite):
+    plug = Plug(sqlite)
+    await plug.begun()
+    tasks = [
+        asyncio.ensure_future(write(add_and_show, f"p{n}"))
+        for n, write in enumerate((sqlite.write_grouped, sqlite.write, sqlite.write_grouped))
+    ]
+    await asyncio.sleep(0)
+    await plug.pull()
+    connections = await asyncio.gather(*tasks)
+    assert len({id(connection) for connection in connections}) == 3
+
+
+async def test_more_than_one_group_fits_are_all_done(db):
+    await asyncio.gather(*(db.write_grouped(add, f"p{n}") for n in range(300)))
+    assert len(await db.read(names)) == 300
+
+
+@pytest.mark.parametrize("way", ["write", "write_grouped"])
+async def test_what_was_returned_is_seen_by_another_process(db, database_url, way):
+    other = Database(database_url)
+    try:
+        await getattr(db, way)(add, "anna")
+        assert await other.read(names) == ["anna"]
+    finally:
+        other.close()
+
+
+@pytest.mark.parametrize("way", ["write", "write_grouped"])
+async def test_a_verb_that_fails_leaves_nothing(db, way):
+    with pytest.raises(Conflict):
+        await getattr(db, way)(add_and_fail, "anna")
+    assert await db.read(names) == []
+
+
+async def test_a_read_changes_nothing(db):
+    with pytest.raises((DBAPIError, Unavailable)):
+        await db.read(add, "anna")
+    assert await db.read(names) == []
+    await db.write(add, "anna")
+
+
+async def test_a_read_is_of_one_moment(db):
+    read_once, written = threading.Event(), threading.Event()
+
+    def look_twice(tx):
+        before = names(tx)
+        read_once.set()
+        assert written.wait(20)
+        return before, names(tx)
+
+    looking = asyncio.ensure_future(db.read(look_twice))
+    assert await asyncio.to_thread(read_once.wait, 20)
+    await db.write(add, "anna")
+    written.set()
+    assert await looking == ([], [])
+    assert await db.read(names) == ["anna"]
+
+
+@pytest.mark.parametrize("way", ["write", "write_grouped"])
+async def test_a_caller_that_goes_away_stops_nobody(db, way):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(tx):
+        begun.set()
+        assert go_on.wait(20)
+        add(tx, "anna")
+
+    task = asyncio.ensure_future(getattr(db, way)(slow))
+    assert await asyncio.to_thread(begun.wait, 20)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    go_on.set()
+    await db.write_grouped(add, "piotr")
+    db.close()  # waits for what is under way
+    reopened = Database(db.url.render_as_string(hide_password=False))
+    assert await reopened.read(names) == ["anna", "piotr"]
+    reopened.close()
+
+
+async def test_closing_finishes_what_was_asked_and_refuses_the_rest(db):
+    plug = Plug(db)
+    await plug.begun()
+    waiting = asyncio.ensure_future(db.write_grouped(add, "anna"))
+    await asyncio.sleep(0)
+    closing = asyncio.ensure_future(asyncio.to_thread(db.close))
+    await plug.pull()
+    await closing
+    assert await waiting == "anna"
+    for way in (db.read, db.write, db.write_grouped):
+        with pytest.raises(Unavailable) as refused:
+            await way(names)
+        assert refused.value.code == "stopping"
+    db.close()  # once more does no harm
+
+
+async def test_postgres_that_cannot_be_reached_is_unavailable(anyio_backend):
+    away = Database("postgresql://nobody:secret@127.0.0.1:1/none")
+    for way in (away.read, away.write, away.write_grouped):
+        with pytest.raises(Unavailable) as refused:
+            await way(names)
+        assert refused.value.code == "database_away"
+        assert refused.value.retryable
+        assert "secret" not in refused.value.detail
+    away.close()
+
+
+async def test_a_connection_that_was_cut_costs_one_call_at_most(postgres):
+    def cut(tx):
+        tx.execute(text("select pg_terminate_backend(pg_backend_pid())"))
+
+    for way in (postgres.read, postgres.write, postgres.write_grouped):
+        with pytest.raises(Unavailable):
+            await way(cut)
+        assert await way(names) == []
+
+
+async def test_a_deadlock_is_tried_again(postgres):
+    await postgres.write(add, "a")
+    await postgres.write(add, "b")
+    both = threading.Barrier(2)
+    tried = []
+
+    def touch(tx, first, second):
+        tried.append(first)
+        for name in (first, second):
+            tx.execute(update(person).where(person.c.id == name).values(name=first))
+            if len(tried) <= 2 and name == first:
+                both.wait(20)
+        return first
+
+    crossed = (postgres.write(touch, "a", "b"), postgres.write(touch, "b", "a"))
+    assert await asyncio.gather(*crossed) == ["a", "b"]
+    assert len(tried) == 3
+
+
+async def test_a_full_disk_says_so_and_passes(sqlite):
+    def fill(tx):
+        pages = tx.scalar(text("pragma page_count"))
+        tx.exec_driver_sql(f"pragma max_page_count={pages + 2}")
+        for n in range(2000):
+            add(tx, f"{n:0128}")
+
+    with pytest.raises(Unavailable) as refused:
+        await sqlite.write(fill)
+    assert refused.value.code == "disk_full"
+    await sqlite.write(lambda tx: tx.exec_driver_sql("pragma max_page_count=4294967294"))
+    await sqlite.write_grouped(add, "anna")
+    assert await sqlite.read(names) == ["anna"]
+
+
+async def test_sqlite_is_durable_and_keeps_foreign_keys(sqlite):
+    def read(tx):
+        return {
+            name: tx.exec_driver_sql(f"pragma {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+
+    wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    for way in (sqlite.read, sqlite.write, sqlite.write_grouped):
+        assert await way(read) == wanted
+
+
+async def test_postgres_is_durable_whatever_the_database_says(postgres):
+    await postgres.write(
+        lambda tx: tx.exec_driver_sql(
+            f'alter database "{postgres.url.database}" set synchronous_commit = off'
+        )
+    )
+    fresh = Database(postgres.url.render_as_string(hide_password=False))
+    for way in (fresh.write, fresh.write_grouped):
+        assert await way(lambda tx: tx.scalar(text("show synchronous_commit"))) == "on"
+    fresh.close()
+
+
+async def test_an_instant_comes_back_in_utc_and_sorts_by_time(db):
+    warsaw = timezone(timedelta(hours=2))
+    instants = {
+        "c": datetime(2026, 10, 25, 3, 0, 0, 1, tzinfo=warsaw),
+        "b": datetime(2026, 10, 25, 1, 0, 0, 0, tzinfo=UTC),
+        "a": datetime(2026, 10, 24, 23, 59, 59, 999_999, tzinfo=UTC),
+    }
+
+    def store(tx):
+        for name, at in instants.items():
+            tx.execute(
+                insert(person).values(id=name, active_scope="global", created_at=at, updated_at=at)
+            )
+
+    await db.write(store)
+    query = select(person.c.id, person.c.created_at).order_by(person.c.created_at)
+    rows = await db.read(lambda tx: tx.execute(query).all())
+    assert [row[0] for row in rows] == ["a", "b", "c"]
+    assert {row[0]: row[1] for row in rows} == instants
+    assert {row[1].tzinfo for row in rows} == {UTC}
+
+
+async def test_a_naive_instant_is_refused(db):
+    at = datetime(2026, 11, 22)
+    with pytest.raises(StatementError, match="naive"):
+        await db.write(
+            lambda tx: tx.execute(
+                insert(person).values(id="a", active_scope="global", created_at=at, updated_at=at)
+            )
+        )
+
+
+async def test_the_clock_is_utc_and_runs_within_a_transaction(db):
+    before, after = await db.write(lambda tx: (now(tx), now(tx)))
+    assert before.tzinfo is UTC
+    assert before <= after < before + timedelta(seconds=5)
+    assert abs(before - datetime.now(UTC)) < timedelta(seconds=30)
+
+
+async def test_the_horizon_stops_before_a_slow_writer(postgres):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(tx):
+        mine = transaction_id(tx)
+        begun.set()
+        assert go_on.wait(20)
+        return mine
+
+    slow_one = asyncio.ensure_future(postgres.write(slow))
+    assert await asyncio.to_thread(begun.wait, 20)
+    quick_one = await postgres.write(transaction_id)
+    horizon = await postgres.read(commit_horizon)
+    go_on.set()
+    assert horizon <= await slow_one < quick_one
+    assert quick_one < await postgres.read(commit_horizon)
+
+
+async def test_on_sqlite_everything_written_is_before_the_horizon(sqlite):
+    assert await sqlite.write(transaction_id) < await sqlite.read(commit_horizon)
+
+
+async def test_locked_rows_are_skipped_by_those_who_ask_for_that(postgres):
+    for name in ("a", "b"):
+        await postgres.write(add, name)
+    held, go_on = threading.Event(), threading.Event()
+    query = select(person.c.id).order_by(person.c.id).limit(1)
+
+    def hold(tx):
+        tx.execute(lock_rows(tx, query)).all()
+        held.set()
+        assert go_on.wait(20)
+
+    holding = asyncio.ensure_future(postgres.write(hold))
+    assert await asyncio.to_thread(held.wait, 20)
+    free = await postgres.write(lambda tx: tx.scalar(lock_rows(tx, query, skip_locked=True)))
+    go_on.set()
+    await holding
+    assert free == "b"
+
+
+async def test_a_locked_table_has_one_writer_at_a_time(db):
+    def add_next(tx):
+        lock_table(tx, person)
+        name = f"{len(names(tx)):03}"
+        add(tx, name)
+        return name
+
+    done = await asyncio.gather(*(db.write(add_next) for _ in range(20)))
+    assert sorted(done) == [f"{n:03}" for n in range(20)]
+
+
+async def test_a_ring_wakes_every_bell_until_it_is_removed(db):
+    bells = [asyncio.Event(), asyncio.Event()]
+    for bell in bells:
+        db.add_bell(bell)
+    db.ring()
+    assert [bell.is_set() for bell in bells] == [True, True]
+    bells[0].clear()
+    db.remove_bell(bells[0])
+    db.remove_bell(bells[0])
+    db.ring()
+    assert not bells[0].is_set()
+
+
+async def test_ids_sort_by_time_and_never_repeat():
+    at = datetime(2026, 11, 22, tzinfo=UTC)
+    instants = [at + timedelta(milliseconds=n) for n in range(1000)]
+    ids = [new_id(each) for each in instants]
+    assert ids == sorted(ids)
+    assert {len(each) for each in ids} == {26}
+    assert len({new_id(at) for _ in range(10_000)}) == 10_000
