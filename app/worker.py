@@ -113,8 +113,10 @@ class Worker:
             if bell is None:
                 await asyncio.sleep(wait_s)
                 continue
+            # Not wait_for: before Python 3.12 it can swallow a cancellation.
             with suppress(TimeoutError):
-                await asyncio.wait_for(bell.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await bell.wait()
 
     async def _dispatch(self) -> None:
         if self._stopping.is_set():

@@ -55,7 +55,8 @@ def cancel_by_reference(tx: Connection, caller: Caller, reference: Reference) ->
         .where(*wanted, ~message.c.is_draft)
         .order_by(message.c.id)
     ).all()
-    cancelled, too_late = [], []
+    cancelled: list[str] = []
+    too_late: list[str] = []
     at = now(tx)
     for message_id in found:
         row = lock_visible(tx, caller, message_id)

@@ -90,7 +90,8 @@ class Carrier:
         """Wait for the next message; False when it is time to go."""
         idle_s = self._office.settings.connection_idle_s if self._session is not None else 0.05
         try:
-            await asyncio.wait_for(self._wake.wait(), idle_s)
+            async with asyncio.timeout(idle_s):  # not wait_for: 3.11 loses cancellations in it
+                await self._wake.wait()
         except TimeoutError:
             return False
         return True
@@ -124,7 +125,8 @@ class Carrier:
     async def _wait_for_lot(self, wait: Wait) -> bool:
         delay_s = (wait.until - self._office.clock()).total_seconds()
         try:
-            await asyncio.wait_for(self._stopping.wait(), max(0.02, min(delay_s, 5)))
+            async with asyncio.timeout(max(0.02, min(delay_s, 5))):
+                await self._stopping.wait()
         except TimeoutError:
             return True
         return False

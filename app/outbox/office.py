@@ -29,6 +29,7 @@ class Office:
     db: Database
     vault: Vault
     pool: ProtectPool
+    ehlo_name: str
     clock: Callable[[], datetime] = read_clock
 
     def policy(self, *, any_port: bool) -> AddressPolicy:
@@ -38,14 +39,6 @@ class Office:
             allow=self.settings.smtp_allow,
             ports=None if any_port else self.settings.smtp_ports,
         )
-
-    @property
-    def ehlo_name(self) -> str:
-        """The name we give in EHLO (RFC 5321 §4.1.1.1: a full name, or an address literal)."""
-        if self.settings.ehlo_name:
-            return self.settings.ehlo_name
-        name = socket.getfqdn()
-        return name if "." in name and name.isascii() else "[127.0.0.1]"
 
     async def close(self) -> None:
         """Stop the protecting processes and close the database."""
@@ -64,4 +57,11 @@ def open_office(settings: Settings) -> Office:
             memory_bytes=settings.protect_memory_bytes,
             deadline_s=settings.protect_deadline_s,
         ),
+        ehlo_name=settings.ehlo_name or _name_host(),
     )
+
+
+def _name_host() -> str:
+    """Return the name we give in EHLO (RFC 5321 §4.1.1.1: a full name, or an address literal)."""
+    name = socket.getfqdn()
+    return name if "." in name and name.isascii() else "[127.0.0.1]"

@@ -1,0 +1,180 @@
+"""The command line: ``awizo serve``, ``worker``, ``migrate``, ``openapi``, ``secrets`` …
+
+Says in plain words what happens; settings come from the environment (``AWIZO_…``), see
+``docs/operating.md``.
+"""
+
+import asyncio
+import json
+import signal
+import sys
+from typing import Annotated
+
+import typer
+import uvicorn
+from pydantic import ValidationError
+
+from app.accounts.first_key import ensure_admin_key
+from app.accounts.key_ring import check_key_ring
+from app.errors import AwizoError
+from app.logs import set_up_logs
+from app.main import create_app
+from app.outbox.hold import hold_queue
+from app.outbox.office import Office, open_office
+from app.settings import Settings
+from app.worker import Worker
+from migrations.run import upgrade
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
+)
+secrets = typer.Typer(no_args_is_help=True, help="The key ring that seals stored passwords.")
+app.add_typer(secrets, name="secrets")
+
+
+def _read_settings() -> Settings:
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_input=False):
+            name = "_".join(str(part) for part in fault["loc"]).upper()
+            typer.echo(f"AWIZO_{name}: {fault['msg']}".replace("AWIZO_:", "Settings:"), err=True)
+        raise typer.Exit(2) from None
+    set_up_logs(settings)
+    return settings
+
+
+def _prepare(settings: Settings) -> None:
+    """Bring the schema up to date; safe when several processes start at once."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    upgrade(settings.url)
+
+
+@app.command()
+def serve(
+    worker: Annotated[bool, typer.Option(help="Deliver mail in this process, too.")] = True,
+    hold_queue: Annotated[
+        bool,
+        typer.Option(
+            "--hold-queue", help="Hold all waiting mail first: after a restore from a backup."
+        ),
+    ] = False,
+) -> None:
+    """Run the REST service (and, unless --no-worker, a worker)."""
+    settings = _read_settings()
+    _prepare(settings)
+    asyncio.run(_announce(settings, hold=hold_queue))
+    application = create_app(settings, work=worker)
+    config = uvicorn.Config(
+        application,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        proxy_headers=True,
+        forwarded_allow_ips=settings.trusted_proxies,
+        server_header=False,
+        timeout_graceful_shutdown=max(1, round(settings.stop_grace_s)),
+    )
+    where = f"http://{settings.host}:{settings.port}"
+    mode = "with a worker" if worker else "without a worker"
+    typer.echo(f"Awizo answers at {where} ({mode}; delivery: {settings.delivery}).")
+    typer.echo(f"Try: curl {where}/readyz      Stop: Ctrl-C")
+    uvicorn.Server(config).run()
+
+
+async def _announce(settings: Settings, *, hold: bool) -> None:
+    """Do what a start does once: check the key ring, make the admin key, hold the queue."""
+    office = open_office(settings)
+    try:
+        await office.db.write(check_key_ring, office.vault, office.clock())
+        key = await office.db.write(ensure_admin_key, settings, office.vault, office.clock())
+        if key is not None:
+            typer.echo("First start. Your admin key, shown this once:")
+            typer.echo(f"  {key}")
+            typer.echo(f"It stands in {settings.data_dir / 'admin.key'} too, readable by you only.")
+        if hold:
+            held = await _hold_all(office)
+            typer.echo(f"{held} waiting messages are held; release what has not gone out yet.")
+    finally:
+        await office.close()
+
+
+async def _hold_all(office: Office) -> int:
+    held = 0
+    while count := await office.db.write(hold_queue):
+        held += count
+    return held
+
+
+@app.command()
+def worker() -> None:
+    """Run a worker without the REST service; any number share one database."""
+    settings = _read_settings()
+    _prepare(settings)
+    typer.echo(f"A worker delivers mail (delivery: {settings.delivery}). Stop: Ctrl-C")
+    asyncio.run(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    office = open_office(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await office.db.write(check_key_ring, office.vault, office.clock())
+        async with Worker(office).running():
+            await stop.wait()
+            typer.echo("Stopping: what is under way is finished first.")
+    finally:
+        await office.close()
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest schema (serve and worker do it by themselves)."""
+    _prepare(_read_settings())
+    typer.echo("The database has the newest schema.")
+
+
+@app.command()
+def openapi() -> None:
+    """Print openapi.json."""
+    document = create_app(Settings(), work=False).openapi()
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+@secrets.command("rotate")
+def rotate_secrets() -> None:
+    """Make a new key, and seal every stored password with it. Running processes follow."""
+    settings = _read_settings()
+    _prepare(settings)
+    count = asyncio.run(_rotate(settings))
+    typer.echo(f"A new key is in use; {count} stored secrets were sealed with it.")
+    typer.echo("The old keys stay in the ring: they still verify what they signed.")
+
+
+async def _rotate(settings: Settings) -> int:
+    from app.outbox.reseal import reseal_all
+
+    office = open_office(settings)
+    try:
+        await office.db.write(check_key_ring, office.vault, office.clock())
+        office.vault.rotate()
+        return await office.db.write(reseal_all, office.vault)
+    finally:
+        await office.close()
+
+
+def main() -> None:
+    """Run the command line; what a person can mend is said in one sentence."""
+    try:
+        app()
+    except AwizoError as error:
+        typer.echo(error.detail, err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""``/events``: everything that happened to own messages, as a feed to poll."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+from sqlalchemy import Row
+from sqlalchemy.engine import Connection
+
+from app.accounts.caller import Caller
+from app.api.body import Route, ShownInstant
+from app.api.gate import After, Limit, Page, TheOffice, decode_cursor, encode_cursor
+from app.api.sign_in import TheCaller
+from app.outbox.events import read_feed, select_events
+from app.outbox.tables import event
+
+router = APIRouter(route_class=Route, tags=["messages"])
+
+
+class Event(BaseModel):
+    """One thing that happened."""
+
+    id: str
+    at: ShownInstant
+    type: str = Field(examples=["recipient.sent"])
+    message: str = Field(description="The message's id.")
+    recipient: str | None = Field(None, description="The recipient's address, where it is of one.")
+    data: dict[str, Any]
+
+
+def read_events(
+    tx: Connection, caller: Caller, *, after: str | None, limit: int, message_id: str | None = None
+) -> tuple[list[Row[Any]], str]:
+    """Return the next events this caller may see, and the cursor to read on from."""
+    caller.require("admin", "sender", "user")
+    cursor = decode_cursor(after, int, int) if after else (-1, 0)
+    query = select_events()
+    if caller.user is not None:
+        query = query.where(event.c.user_id == caller.user)
+    if message_id is not None:
+        query = query.where(event.c.message_id == message_id)
+    rows = read_feed(tx, query, after=(cursor[0], cursor[1]), limit=limit)
+    last = (rows[-1].txid, rows[-1].number) if rows else cursor
+    return rows, encode_cursor(*last)
+
+
+def show_event(row: Row[Any]) -> Event:
+    """Return one event as the API shows it."""
+    data = {name: value for name, value in row.data.items() if value is not None}
+    return Event(
+        id=f"{row.number:016d}",
+        at=row.at,
+        type=row.type,
+        message=row.message_id,
+        recipient=data.pop("address", None),
+        data=data,
+    )
+
+
+@router.get("/events")
+async def list_events(
+    caller: TheCaller, office: TheOffice, limit: Limit = 100, after: After = None
+) -> Page[Event]:
+    """Return what happened after a cursor, in order; nothing is missed, nothing comes twice.
+
+    `next` is always a cursor, also when there is nothing new: keep it and ask again later.
+    """
+    rows, following = await office.db.read(read_events, caller, after=after, limit=limit)
+    return Page(data=[show_event(row) for row in rows], next=following)

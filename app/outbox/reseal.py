@@ -1,0 +1,25 @@
+"""After a rotation of the key ring: every stored secret sealed with the new key."""
+
+from sqlalchemy import select, update
+from sqlalchemy.engine import Connection
+
+from app.configuration.reseal import reseal
+from app.outbox.accept import smtp_password_place
+from app.outbox.tables import message
+from app.vault import Vault
+
+
+def reseal_all(tx: Connection, vault: Vault) -> int:
+    """Reseal configurations' and waiting messages' passwords; return how many."""
+    count = reseal(tx, vault)
+    waiting = tx.execute(
+        select(message.c.id, message.c.smtp_password).where(message.c.smtp_password.is_not(None))
+    ).all()
+    for row in waiting:
+        if vault.is_current(row.smtp_password):
+            continue
+        place = smtp_password_place(row.id)
+        sealed = vault.seal(vault.open(row.smtp_password, place), place)
+        tx.execute(update(message).where(message.c.id == row.id).values(smtp_password=sealed))
+        count += 1
+    return count
