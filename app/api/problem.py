@@ -34,6 +34,8 @@ _STATUS: Mapping[type[AwizoError], int] = {
     errors.Throttled: 429,
     errors.Unavailable: 503,
 }
+# RFC 9110's names, which Python has since 3.13 only.
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 # pydantic's words, in ours; what a validator of ours raises keeps its own code.
 _CODES = {
     "extra_forbidden": "unknown_field",
@@ -96,7 +98,7 @@ def make_problem(
     return JSONResponse(
         {
             "type": "about:blank",
-            "title": HTTPStatus(status).phrase,
+            "title": _TITLES.get(status) or HTTPStatus(status).phrase,
             "status": status,
             "detail": detail,
             "instance": request.url.path,
