@@ -131,6 +131,6 @@ class _Checker:
     def _suggest(self, name: str) -> str:
         """Return what was probably meant; costly, so for a bounded number of names only."""
         if name not in self._suggested and len(self._suggested) < _MAX_SUGGESTIONS:
-            near = get_close_matches(name[:MAX_NAME_CHARS], _SPELLINGS, n=1, cutoff=0.75)
+            near = get_close_matches(name[:MAX_NAME_CHARS], _SPELLINGS, n=1, cutoff=0.8)
             self._suggested[name] = f"; the nearest is {{{near[0]}}}" if near else ""
         return self._suggested.get(name, "")

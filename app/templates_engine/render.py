@@ -161,7 +161,7 @@ class _Filler:
         escaped = escape_value(fill, value)
         if escaped is None:
             self._warn("unsafe_style", fill.name, "cannot stand in a style attribute; left out.")
-            return ""
+            return escape_value(fill, "")
         return escaped
 
     def _fill_url(self, url: Url) -> str | None:

@@ -98,6 +98,7 @@ class _Scanner:
         self._events: list[Event] = []
         self._done = 0  # everything before is in events
         self._hidden_end = 0
+        self._foreign = False  # <svg> or <math> was seen: text-only elements may be none there
 
     def scan(self) -> list[Event]:
         source, pos = self._source, 0
@@ -138,6 +139,10 @@ class _Scanner:
         self._done = end
 
     def _add(self, start: int, end: int, event: Event) -> None:
+        if start < self._hidden_end < end <= len(self._source):
+            # For Outlook a tag, for all others the comment ends within it: no place is certain.
+            self._hidden_end, end = 0, len(self._source)
+            event = Raw(self._source[start:])
         self._add_text(start)
         self._events.append(event)
         if start < self._hidden_end <= end:
@@ -158,6 +163,7 @@ class _Scanner:
         tag = _TAG_OPEN.match(source, start)
         if tag is not None:
             name = tag[1].lower()
+            self._foreign = self._foreign or name in ("svg", "math")
             plain = _PLAIN_TAG.match(source, start)
             if plain and not _OF_INTEREST.search(plain[0]):
                 closing = source[start + 1] == "/"
@@ -168,9 +174,12 @@ class _Scanner:
                 self._scan_tag(start, tag.end(), name)
             return True
         bogus = _BOGUS.match(source, start)
-        if bogus is not None:
-            self._add_raw(start, bogus.end())
-        return bogus is not None
+        if bogus is None:
+            return False
+        character_data = self._foreign and source.startswith("<![CDATA[", start)
+        uncertain = character_data and not bogus[0].endswith("]]>")
+        self._add_raw(start, len(source) if uncertain else bogus.end())
+        return True
 
     def _add_raw(self, start: int, end: int) -> None:
         self._add(start, end, Raw(self._source[start:end]))
@@ -253,11 +262,16 @@ class _Scanner:
 
     def _scan_element_text(self, name: str, pos: int) -> None:
         """Take the content of elements in which no tag can stand."""
+        if self._done != pos:  # the tag itself was uncertain
+            return
         source = self._source
         ending = None
         if name != "plaintext":
             ending = re.compile(rf"</{name}(?=[\t\n\f\r />])", re.I).search(source, pos)
         end = ending.start() if ending else len(source)
+        if self._foreign and source.find("<", pos, end) >= 0:
+            # Within <svg> those are tags, elsewhere text: no place behind them is certain.
+            end = len(source)
         hidden = pos < self._hidden_end
         parts = split_values(source[pos:end], Place.TITLE, hidden=hidden)
         # Inside <svg> a title may hold tags: with any "<" left nothing is filled there.

@@ -30,6 +30,7 @@ NASTY = "<b>&\"'\n</b>"
         ('<p style="color:{x}">', "red;background:url(//e)", '<p style="color:">'),
         ("<p style=color:{x}>", "light blue", "<p style=color:light&#32;blue>"),
         ('<p style="color:{x}">', "expression(alert(1))", '<p style="color:">'),
+        ("<p style={x} class=c>", "expression(alert(1))", "<p style=&#32; class=c>"),
     ],
 )
 def test_a_value_is_escaped_for_its_place(source: str, value: str, expected: str) -> None:
