@@ -26,6 +26,7 @@ def create_app(settings: Settings, *, work: bool = True, office: Office | None =
     async def run(app: FastAPI) -> AsyncIterator[None]:
         opened = office or open_office(settings)
         app.state.office = opened
+        await opened.pool.start()
         app.state.sign_in = SignIn(settings, opened.db, opened.vault, opened.clock)
         try:
             if work:
