@@ -78,7 +78,7 @@ class TableValue:
     def write_html(self, language: str) -> str:
         """Return an HTML table with inline styles."""
         headers, rows = _tabulate(self.documents, language)
-        cell = "padding:6px 10px;border-bottom:1px solid #d5dae1;white-space:nowrap"
+        cell = "padding:6px 10px;border-bottom:1px solid #d5dae1"
         head = "padding:6px 10px;border-bottom:2px solid #5b6b7f;font-weight:bold"
         lines = [
             '<table border="0" cellpadding="0" cellspacing="0" style="border-collapse:collapse;'
@@ -245,7 +245,7 @@ def _cells(document: Document, language: str) -> list[str]:
 
 def _row(tag: str, style: str, cells: Sequence[tuple[str, bool]]) -> str:
     written = "".join(
-        f'<{tag} align="{"right" if right else "left"}" style="{style}">{escape_html(text)}</{tag}>'
+        f'<{tag} style="text-align:{"right" if right else "left"};{style}">{escape_html(text)}</{tag}>'
         for text, right in cells
     )
     return f"<tr>{written}</tr>"
