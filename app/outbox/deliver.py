@@ -13,24 +13,30 @@ from dataclasses import asdict, dataclass
 import structlog
 
 from app.configuration.load import open_password
-from app.configuration.model import SmtpSettings, StoredAccount
+from app.configuration.model import StoredAccount
 from app.errors import Unavailable
 from app.outbox.accept import smtp_password_place
 from app.outbox.carry import Carriage, load_carriage, read_body, settle_session
-from app.outbox.identity import make_envid
+from app.outbox.judge import (
+    TROUBLE,
+    describe_trouble,
+    hold_all,
+    judge,
+    make_envelope,
+    make_target,
+    read_lot,
+    refuse_erased,
+    spread,
+)
 from app.outbox.office import Office
-from app.outbox.queue import Claimed, Lot, Outcome, Policy, Wait, claim, mark
+from app.outbox.queue import Claimed, Outcome, Policy, Wait, claim, mark
 from app.settings import parse_schedule
 from app.vault import CannotOpen
-from app.wire.envelope import Envelope, Recipient, Transaction, Verdict
+from app.wire.envelope import Verdict
 from app.wire.session import Session
 from app.wire.steps import SessionFailed
-from app.wire.target import Secret, Target
+from app.wire.target import Secret
 
-# Said of the login or the session rather than of this message, wherever the server says it.
-_TROUBLE = frozenset(
-    ("auth_required", "auth_disabled", "credentials_refused", "auth_temporary", "insecure_auth")
-)
 _log = structlog.get_logger()
 
 
@@ -109,7 +115,7 @@ class Carrier:
                 self._account_id,
                 claim_id,
                 lease_s=office.settings.lease_s,
-                lot=_read_lot(account.stored.settings),
+                lot=read_lot(account.stored.settings),
             )
             if claimed is None:
                 return False
@@ -134,12 +140,12 @@ class Carrier:
     async def _carry(self, claimed: Claimed, account: Carriage) -> None:
         everyone = [each.id for each in claimed.recipients]
         if account.stored.settings is None:
-            await self._settle(claimed, _hold(everyone, "scope_removed"), reached_mail=False)
+            await self._settle(claimed, hold_all(everyone, "scope_removed"), reached_mail=False)
             return
         try:
             password = self._open_password(claimed, account.stored)
         except CannotOpen:
-            await self._settle(claimed, _hold(everyone, "awaiting_password"), reached_mail=False)
+            await self._settle(claimed, hold_all(everyone, "awaiting_password"), reached_mail=False)
             return
         try:
             session = await self._take_session(account, password)
@@ -148,7 +154,9 @@ class Carrier:
             return
         body = await self._office.db.read(read_body, claimed.message.id)
         if body is None:
-            await self._settle(claimed, [_erased(each) for each in everyone], reached_mail=False)
+            await self._settle(
+                claimed, [refuse_erased(each) for each in everyone], reached_mail=False
+            )
             return
         await self._send(session, claimed, body)
 
@@ -205,9 +213,9 @@ class Carrier:
             before_dot=mark_it,
             final_reply_timeout_s=office.settings.final_reply_timeout_s,
         )
-        verdicts = _spread(transaction, len(ids), redirect)
-        outcomes = [_judge(each, verdict) for each, verdict in zip(ids, verdicts, strict=True)]
-        trouble = next((verdict for verdict in verdicts if verdict.cause in _TROUBLE), None)
+        verdicts = spread(transaction, len(ids), redirect)
+        outcomes = [judge(each, verdict) for each, verdict in zip(ids, verdicts, strict=True)]
+        trouble = next((verdict for verdict in verdicts if verdict.cause in TROUBLE), None)
         await self._settle(claimed, outcomes, session=session, trouble=trouble)
 
     async def _settle(
@@ -235,7 +243,7 @@ class Carrier:
                     capabilities=asdict(session.capabilities) if session else None,
                     starttls_offered=bool(session and session.starttls_offered),
                     dsn_refused=bool(session and session.dsn_refused),
-                    trouble=_describe(trouble, failed),
+                    trouble=describe_trouble(trouble, failed),
                     reached_mail=reached_mail,
                 )
                 break
@@ -277,93 +285,6 @@ class Carrier:
         session, self._session, self._key = self._session, None, None
         if session is not None:
             await session.quit() if session.usable else session.abort()
-
-
-def make_target(settings: SmtpSettings, password: Secret | None, *, starttls_seen: bool) -> Target:
-    """Return where and how to connect."""
-    return Target(
-        host=settings.host,
-        port=settings.port,
-        connection=settings.connection,
-        auth=settings.auth,
-        username=settings.username,
-        password=password,
-        timeout_ms=settings.timeout_ms,
-        tls_verify=settings.tls_verify,
-        ca_pem=settings.ca_pem,
-        allow_insecure_auth=settings.allow_insecure_auth,
-        starttls_seen=starttls_seen,
-    )
-
-
-def make_envelope(office: Office, claimed: Claimed, redirect: str | None) -> Envelope:
-    """Return the envelope of a claimed message; all of it to one address when redirected."""
-    row = claimed.message
-    notify = tuple(row.notify) if row.notify else None
-    addresses = [redirect] if redirect else [each.address for each in claimed.recipients]
-    return Envelope(
-        sender=row.reverse_path,
-        recipients=tuple(Recipient(address, notify) for address in addresses),
-        envid=make_envid(office.vault, row.id),
-        ret=row.return_content,
-        smtputf8=row.needs_smtputf8,
-    )
-
-
-def _spread(transaction: Transaction, count: int, redirect: str | None) -> tuple[Verdict, ...]:
-    return transaction.verdicts * count if redirect else transaction.verdicts
-
-
-def _judge(recipient_id: str, verdict: Verdict) -> Outcome:
-    kind = verdict.kind
-    if kind == "not_tried":
-        return Outcome(recipient_id, None)
-    if kind == "accepted":
-        raise AssertionError("only a probe leaves a recipient accepted")
-    reply = verdict.reply
-    return Outcome(
-        recipient_id,
-        "trouble" if verdict.cause in _TROUBLE else kind,
-        phase=verdict.phase,
-        cause=verdict.cause,
-        code=reply.code if reply else None,
-        enhanced=reply.enhanced if reply else None,
-        reply=reply.text if reply else None,
-        local=reply.local if reply else True,
-    )
-
-
-def _describe(trouble: Verdict | None, failed: SessionFailed | None) -> tuple[str, str] | None:
-    """Return cause and words of what pauses the account, if anything does."""
-    if failed is not None:
-        return failed.cause, str(failed.reply) if failed.reply else failed.detail
-    if trouble is not None:
-        return trouble.cause or "protocol_error", str(trouble.reply or "")
-    return None
-
-
-def _hold(recipient_ids: Sequence[str], reason: str) -> list[Outcome]:
-    return [
-        Outcome(each, "trouble", phase="login", cause=reason, local=True, hold=reason)
-        for each in recipient_ids
-    ]
-
-
-def _erased(recipient_id: str) -> Outcome:
-    return Outcome(
-        recipient_id,
-        "refused",
-        phase="body",
-        cause="body_erased",
-        reply="The content was erased before it could be sent.",
-        local=True,
-    )
-
-
-def _read_lot(settings: SmtpSettings | None) -> Lot | None:
-    if settings is None or not settings.batch_limit:
-        return None
-    return Lot(settings.batch_limit, settings.batch_wait_s or 0)
 
 
 def _write_log(
