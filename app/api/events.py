@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
-from sqlalchemy import Row
+from sqlalchemy import Row, exists, select
 from sqlalchemy.engine import Connection
 
 from app.accounts.caller import Caller
@@ -12,7 +12,8 @@ from app.api.body import Route, ShownInstant
 from app.api.gate import After, Limit, Page, TheOffice, decode_cursor, encode_cursor
 from app.api.sign_in import TheCaller
 from app.outbox.events import read_feed, select_events
-from app.outbox.tables import event
+from app.outbox.reach import sees_hidden
+from app.outbox.tables import event, recipient
 
 router = APIRouter(route_class=Route, tags=["messages"])
 
@@ -37,6 +38,11 @@ def read_events(
     query = select_events()
     if caller.user is not None:
         query = query.where(event.c.user_id == caller.user)
+    if not sees_hidden(caller):
+        hidden = select(recipient.c.id).where(
+            recipient.c.id == event.c.recipient_id, recipient.c.hidden
+        )
+        query = query.where(~exists(hidden))
     if message_id is not None:
         query = query.where(event.c.message_id == message_id)
     rows = read_feed(tx, query, after=(cursor[0], cursor[1]), limit=limit)

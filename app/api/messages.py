@@ -24,7 +24,7 @@ from app.outbox.carry import read_body
 from app.outbox.erase import erase
 from app.outbox.health import read_health
 from app.outbox.order import Reference
-from app.outbox.reach import narrow_to_visible
+from app.outbox.reach import narrow_to_visible, sees_hidden
 from app.outbox.resend import resend
 from app.outbox.rows import read_recipients
 from app.outbox.status import STATUSES
@@ -91,6 +91,8 @@ async def list_messages(
         named = select(recipient.c.id).where(
             recipient.c.message_id == message.c.id, recipient.c.address_key == key
         )
+        if not sees_hidden(caller):
+            named = named.where(~recipient.c.hidden)
         query = query.where(exists(named))
     for column, wanted in (
         (message.c.reference_type, reference_type),
@@ -107,7 +109,7 @@ async def list_messages(
     if after is not None:
         query = query.where(message.c.id < decode_cursor(after, str)[0])
     query = query.order_by(message.c.id.desc()).limit(limit + 1)
-    shown = await office.db.read(_read_page, query, at)
+    shown = await office.db.read(_read_page, query, caller, at)
     page, following = cut_page(shown, limit, lambda each: (each.id,))
     return Page(data=list(page), next=following)
 
@@ -140,7 +142,7 @@ def _read_address(text: str) -> Mailbox:
     return mailbox
 
 
-def _read_page(tx: Connection, query: Select[Any], at: datetime) -> list[Message]:
+def _read_page(tx: Connection, query: Select[Any], caller: Caller, at: datetime) -> list[Message]:
     rows = tx.execute(query).all()
     recipients: dict[str, list[Any]] = {row.id: [] for row in rows}
     for each in tx.execute(
@@ -148,7 +150,8 @@ def _read_page(tx: Connection, query: Select[Any], at: datetime) -> list[Message
         .where(recipient.c.message_id.in_(list(recipients)))
         .order_by(recipient.c.message_id, recipient.c.position)
     ):
-        recipients[each.message_id].append(each)
+        if not each.hidden or sees_hidden(caller):
+            recipients[each.message_id].append(each)
     pauses = {
         account_id: read_health(tx, account_id).paused_until
         for account_id in {row.account_id for row in rows if row.due_at is not None}
@@ -166,7 +169,9 @@ def read_message(tx: Connection, caller: Caller, message_id: str, at: datetime) 
     ).first()
     if row is None:
         raise Missing("There is no such message.")
-    recipients = read_recipients(tx, row.id)
+    recipients = [
+        each for each in read_recipients(tx, row.id) if not each.hidden or sees_hidden(caller)
+    ]
     paused_until = read_health(tx, row.account_id).paused_until if row.due_at else None
     addresses = {each.id: each.address for each in recipients}
     attempts = tx.execute(
@@ -175,7 +180,11 @@ def read_message(tx: Connection, caller: Caller, message_id: str, at: datetime) 
     shown = show_message(row, recipients, paused_until=paused_until, at=at)
     return MessageDetail(
         **dict(shown),
-        attempts=[show_attempt(each, addresses[each.recipient_id]) for each in attempts],
+        attempts=[
+            show_attempt(each, addresses[each.recipient_id])
+            for each in attempts
+            if each.recipient_id in addresses
+        ],
     )
 
 

@@ -21,6 +21,7 @@ from app.outbox.accept import Accepted, accept
 from app.outbox.idempotency import Attempted, Replay, find_replay, make_canonical
 from app.outbox.office import Office
 from app.outbox.prepare import Prepared, prepare
+from app.outbox.reach import sees_hidden
 from app.outbox.status import LAST
 
 router = APIRouter(tags=["sending"])
@@ -128,7 +129,7 @@ async def send(
     check_size(office, sum(len(part.content) for part in order.attachments))
     prepared = await prepare(office, order, faults=faults)
     if body.dry_run:
-        return JSONResponse(_show_dry_run(office, prepared), 200)
+        return JSONResponse(_show_dry_run(office, caller, prepared), 200)
     return await _store(office, caller, prepared, attempted, wait)
 
 
@@ -136,7 +137,7 @@ async def _store(
     office: Office, caller: Caller, prepared: Prepared, attempted: Attempted | None, wait_s: float
 ) -> Response:
     delivery = office.settings.delivery
-    shown = show_accepted(prepared, delivery).model_dump(mode="json")
+    shown = show_accepted(prepared, delivery, hidden=sees_hidden(caller)).model_dump(mode="json")
     status = 201 if prepared.is_draft else 202
     # A large body alone: the acks of others must not wait behind it.
     alone = len(prepared.composed.raw) > _ALONE_BYTES
@@ -204,8 +205,9 @@ async def wait_for_verdicts(
         office.db.remove_bell(bell)
 
 
-def _show_dry_run(office: Office, prepared: Prepared) -> dict[str, Any]:
-    shown = show_accepted(prepared, office.settings.delivery).model_dump(mode="json")
+def _show_dry_run(office: Office, caller: Caller, prepared: Prepared) -> dict[str, Any]:
+    delivery = office.settings.delivery
+    shown = show_accepted(prepared, delivery, hidden=sees_hidden(caller)).model_dump(mode="json")
     return shown | {
         "dry_run": True,
         "html": prepared.rendered.html,

@@ -132,14 +132,15 @@ class MessageDetail(Message):
     attempts: list[Attempt]
 
 
-def show_accepted(each: Prepared, delivery: str, *, status: str | None = None) -> Message:
-    """Return a message as it stands right after it was accepted."""
+def show_accepted(each: Prepared, delivery: str, *, hidden: bool) -> Message:
+    """Return a message as it stands right after it was accepted; hidden recipients on request."""
+    shown = [addressed for addressed in each.recipients if hidden or not addressed.hidden]
     state, reason = first_state(each, delivery)
     sender, smtp = each.resolved.sender, each.resolved.smtp
     due_at = each.send_at or each.at if state == "queued" else None
     return Message(
         id=each.id,
-        status=status or show_status(each, delivery),
+        status=show_status(each, delivery),
         message_id=each.message_id,
         user=each.order.user,
         sender=Sender(address=sender.address if sender else "", name=sender.name if sender else ""),
@@ -153,9 +154,9 @@ def show_accepted(each: Prepared, delivery: str, *, status: str | None = None) -
                 reason=reason,
                 next_attempt_at=due_at,
             )
-            for addressed in each.recipients
+            for addressed in shown
         ],
-        counts={state: len(each.recipients)},
+        counts={state: len(shown)},
         resolved=Resolution.model_validate(
             {
                 "scope": each.resolved.scope,
@@ -163,8 +164,8 @@ def show_accepted(each: Prepared, delivery: str, *, status: str | None = None) -
                 "template": show_template(each),
             }
         ),
-        attachments=[ShownAttachment(**shown) for shown in show_attachments(each)],
-        warnings=[Warned(**shown) for shown in show_warnings(each)],
+        attachments=[ShownAttachment(**part) for part in show_attachments(each)],
+        warnings=[Warned(**notice) for notice in show_warnings(each)],
         reference=ShownReference(
             type=each.order.reference.type,
             number=each.order.reference.number,

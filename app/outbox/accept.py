@@ -182,6 +182,7 @@ def _recipient_rows(each: Prepared, delivery: str) -> list[dict[str, Any]]:
             "address": addressed.mailbox.address,
             "address_key": addressed.mailbox.key,
             "name": addressed.mailbox.name,
+            "hidden": addressed.hidden,
             "state": state,
             "reason": reason,
             "due_at": (each.send_at or each.at) if state == "queued" else None,

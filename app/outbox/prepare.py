@@ -43,10 +43,11 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
-    """One recipient and where it stands."""
+    """One recipient and where it stands. hidden: from those whose role is ``user``."""
 
     mailbox: Mailbox
     kind: str
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +130,13 @@ def _list_recipients(order: Order, resolved: Resolved) -> tuple[Addressed, ...]:
     for kind, mailboxes in (
         ("to", order.to),
         ("cc", (*order.cc, *resolved.cc)),
-        ("bcc", (*order.bcc, *resolved.bcc)),
+        ("bcc", order.bcc),
     ):
         for mailbox in mailboxes:
             seen.setdefault(mailbox.key, Addressed(mailbox, kind))
+    common = resolved.origins.get("bcc") == "global"
+    for mailbox in resolved.bcc:
+        seen.setdefault(mailbox.key, Addressed(mailbox, "bcc", hidden=common))
     return tuple(seen.values())
 
 

@@ -1,4 +1,4 @@
-"""Whose messages a caller may see and move: all of them, or a user's own (contract §1)."""
+"""What a caller may see and move: all messages, or a user's own without the common BCC."""
 
 from typing import Any
 
@@ -24,3 +24,8 @@ def lock_visible(tx: Connection, caller: Caller, message_id: str) -> Row[Any]:
     if row is None or not caller.may_see(owner_id=row.owner_id, user=row.user_id):
         raise Missing("There is no such message.")
     return row
+
+
+def sees_hidden(caller: Caller) -> bool:
+    """Whether the caller is shown the BCC of the global configuration."""
+    return caller.role != "user"

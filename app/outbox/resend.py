@@ -63,6 +63,7 @@ def resend(
                 "address": each.address,
                 "address_key": each.address_key,
                 "name": each.name,
+                "hidden": each.hidden,
                 "state": state,
                 "reason": reason,
                 "due_at": at if state == "queued" else None,

@@ -124,6 +124,8 @@ recipient = Table(
     Column("address", Text, nullable=False),
     Column("address_key", Text, nullable=False),  # case folded, to find and to erase it
     Column("name", Text, nullable=False),
+    # A BCC of the global configuration: users are not shown it (contract §1).
+    Column("hidden", Boolean, nullable=False),
     Column("state", String(10), nullable=False),
     Column("reason", Text),
     Column("due_at", UtcInstant),  # when it may be tried (queued, deferred)
