@@ -5,6 +5,7 @@ otherwise. For each language in turn the personal scope, the global one and the 
 asked; the first that has the name wins.
 """
 
+import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -50,6 +51,7 @@ def find_template(
     language: the one asked for. level: 1 to 3, of the built-in ``overdue-reminder`` only.
     Raises ``Missing`` ``template_not_found``.
     """
+    name = unicodedata.normalize("NFC", name)
     scopes = list_template_scopes(resolved)
     stored = {(row["scope"], row["language"]): row for row in _read_stored(tx, scopes, name)}
     wanted = prefer_languages(tx, resolved, user, language)
@@ -97,7 +99,10 @@ def prefer_languages(
     tx: Connection, resolved: Resolved | None, user: str | None, language: str | None
 ) -> list[str]:
     """Return the languages in the order they are looked for: asked, user's, configuration's, pl."""
-    person = None if user is None else read_person(tx, user)
+    if resolved is not None and resolved.user == user:
+        person = resolved.person
+    else:
+        person = None if user is None else read_person(tx, user)
     return order_languages(
         language, person.language if person else None, resolved.language if resolved else None
     )
