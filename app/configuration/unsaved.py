@@ -1,0 +1,106 @@
+"""What a scope, or values that are not saved yet, would send with: for probes.
+
+The active scope does not matter here: the scope that is asked for is tried. Its stored password is
+used for unsaved values too, but only for the server that it was entered for (contract §5).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from app.accounts.people import read_person
+from app.configuration.document import Draft, read_document
+from app.configuration.load import find_account, open_password_for
+from app.configuration.model import GLOBAL, StoredAccount, name_scope, read_smtp
+from app.configuration.resolve import Resolved, combine
+from app.configuration.rules import check_rules
+from app.db import new_id, now
+from app.errors import Fault, Missing, refuse
+from app.vault import CannotOpen, Vault
+from app.wire.address_policy import AddressPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A configuration to be tried. password: None where none is stored or it does not open.
+
+    account_id: the stored account whose server it is; None for one that is nowhere stored.
+    """
+
+    resolved: Resolved
+    password: str | None = field(repr=False)
+    account_id: str | None
+
+
+def read_trial(
+    tx: Connection,
+    vault: Vault,
+    policy: AddressPolicy,
+    *,
+    stored: bool,
+    user: str | None = None,
+    raw: Mapping[str, Any] | None = None,
+    pointer: str = "/config",
+) -> Trial:
+    """Return the stored configuration of a scope, ``raw`` in its place, or ``raw`` alone.
+
+    stored: the scope of ``user`` (None: global) was named; else ``raw`` stands for itself.
+    Raises ``Missing`` for a scope that has nothing stored, ``Refused`` with pointers under
+    ``pointer``.
+    """
+    before = find_account(tx, name_scope(user)) if stored else None
+    wider = find_account(tx, GLOBAL) if stored and user is not None else None
+    draft: Draft | None = None
+    if raw is not None:
+        draft, faults = read_document(raw)
+        faults += check_rules(draft, wider, policy)
+        refuse(Fault(pointer + each.pointer, each.code, each.detail) for each in faults)
+        layer = _draft_account(tx, before, draft, user)
+    elif before is None:
+        raise Missing(f"Nothing is stored for {name_scope(user)}.", code="configuration_not_found")
+    else:
+        layer = before
+    layers = [layer] if wider is None else [layer, wider]
+    resolved = combine(user, None if user is None else read_person(tx, user), layers)
+    server = next((each for each in layers if each.id == resolved.account_id), layer)
+    is_stored = server is wider or before is not None
+    password = draft.password if draft and server is layer else None
+    return Trial(
+        resolved=resolved,
+        password=password or _open(vault, server),
+        account_id=server.id if is_stored else None,
+    )
+
+
+def _draft_account(
+    tx: Connection, before: StoredAccount | None, draft: Draft, user: str | None
+) -> StoredAccount:
+    settings = read_smtp(draft.document.get("smtp"), "none")
+    if before is not None:
+        return replace(before, document=draft.document, settings=settings)
+    return StoredAccount(
+        id=new_id(),
+        scope=name_scope(user),
+        user_id=user,
+        version=0,
+        document=draft.document,
+        settings=settings,
+        password=None,
+        password_state="none",
+        password_owner=None,
+        attachment_password=None,
+        paused_at=None,
+        updated_at=now(tx),
+        removed_at=None,
+    )
+
+
+def _open(vault: Vault, server: StoredAccount) -> str | None:
+    if server.settings is None or not server.settings.wants_login:
+        return None
+    try:
+        return open_password_for(vault, server, server.settings)
+    except CannotOpen:
+        return None
