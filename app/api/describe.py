@@ -75,7 +75,7 @@ are lists of objects. Times have an offset; answers are UTC. Lists are `?limit=&
 """
 
 _TAGS = [
-    {"name": "send", "description": "Send one message or a batch."},
+    {"name": "sending", "description": "Send one message or a batch."},
     {"name": "messages", "description": "Follow, cancel, retry, release and resend messages."},
     {"name": "configuration", "description": "What a scope has set; what a send would use."},
     {"name": "templates", "description": "Texts and macros."},
@@ -137,7 +137,11 @@ _PROBLEM: dict[str, Any] = {
             "code": "required",
             "errors": [
                 {"pointer": "/name", "code": "required", "detail": "Field required."},
-                {"pointer": "/rolle", "code": "unknown_field", "detail": "There is no such member."},
+                {
+                    "pointer": "/rolle",
+                    "code": "unknown_field",
+                    "detail": "There is no such member.",
+                },
             ],
             "retryable": False,
             "request_id": "1f6c2f0b9d7e4a52c3b1d0aa",

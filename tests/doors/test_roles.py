@@ -2,7 +2,7 @@
 
 One row per call; the numbers are the statuses that each role gets. ``anna`` has the role ``user``
 and is bound to anna; nobody else's object may look different to her from one that does not exist.
-Without a credential every row is 401.
+Without a credential every row is 401. Nothing is configured: 409 says that the role was let in.
 """
 
 from dataclasses import dataclass
@@ -24,6 +24,8 @@ class Row:
     body: Any = None
 
 
+DRAFT = {"mode": "draft", "sender": {"address": "faktury@firma.example"}}
+TEMPLATE = {"subject": "{numer}", "body": "x"}
 ROWS = [
     Row("GET", "/keys", 200, 403, 403, 403),
     Row("POST", "/keys", 201, 403, 403, 403, {"role": "probe", "name": "new"}),
@@ -37,6 +39,49 @@ ROWS = [
     Row("PUT", "/users/anna", 200, 403, 200, 403, {"name": "Anna"}),
     Row("PUT", "/users/piotr", 200, 403, 404, 403, {"name": "Piotr"}),
     Row("GET", "/limits", 200, 200, 200, 200),
+    Row("GET", "/config", 200, 403, 403, 403),
+    Row("GET", "/config/effective", 409, 409, 409, 403),
+    Row("GET", "/config/effective?user=anna", 409, 409, 409, 403),
+    Row("GET", "/config/effective?user=piotr", 409, 409, 403, 403),
+    Row("GET", "/config/global", 404, 403, 403, 403),
+    Row("PUT", "/config/global", 201, 403, 403, 403, DRAFT),
+    Row("PATCH", "/config/global", 404, 403, 403, 403, {"reply_to": ""}),
+    Row("DELETE", "/config/global", 404, 403, 403, 403),
+    Row("POST", "/config/global/pause", 404, 403, 403, 403),
+    Row("POST", "/config/global/resume", 404, 403, 403, 403),
+    Row("POST", "/config/global/secret", 404, 403, 403, 403, {"password": "x"}),
+    Row("GET", "/config/users/anna", 404, 404, 404, 403),
+    Row("GET", "/config/users/piotr", 404, 404, 404, 403),
+    Row("PUT", "/config/users/anna", 200, 403, 201, 403, DRAFT),
+    Row("PUT", "/config/users/piotr", 201, 403, 404, 403, DRAFT),
+    Row("PATCH", "/config/users/piotr", 404, 403, 404, 403, {"reply_to": ""}),
+    Row("DELETE", "/config/users/piotr", 404, 403, 404, 403),
+    Row("POST", "/config/users/anna/pause", 404, 403, 403, 403),
+    Row("POST", "/config/users/anna/resume", 404, 403, 403, 403),
+    Row("PUT", "/config/users/piotr/active-scope", 200, 403, 404, 403, {"scope": "global"}),
+    Row("GET", "/config/global/templates/document", 404, 403, 403, 403),
+    Row("PUT", "/config/global/templates/document", 201, 403, 403, 403, TEMPLATE),
+    Row("DELETE", "/config/global/templates/document", 404, 403, 403, 403),
+    Row("GET", "/config/users/anna/templates/document", 404, 404, 404, 403),
+    Row("GET", "/config/users/piotr/templates/document", 404, 404, 404, 403),
+    Row("PUT", "/config/users/piotr/templates/document", 201, 403, 404, 403, TEMPLATE),
+    Row("DELETE", "/config/users/piotr/templates/document", 404, 403, 404, 403),
+    Row("GET", "/macros", 200, 200, 200, 403),
+    Row("GET", "/templates", 200, 200, 200, 403),
+    Row("GET", "/templates/document", 200, 200, 200, 403),
+    Row("GET", "/templates/document?user=piotr", 200, 200, 403, 403),
+    Row(
+        "POST", "/templates/render", 200, 200, 200, 403, {"subject": "a", "body": "b", "macros": {}}
+    ),
+    Row("POST", "/send", 409, 409, 409, 403, {}),
+    Row("GET", "/messages", 200, 200, 200, 403),
+    Row("GET", "/messages?user=piotr", 200, 200, 403, 403),
+    Row("GET", "/messages/unknown", 404, 404, 404, 403),
+    Row("GET", "/messages/unknown/raw", 404, 404, 404, 403),
+    Row("POST", "/messages/unknown/cancel", 404, 404, 404, 403),
+    Row("POST", "/messages/cancel", 200, 200, 200, 403, {"reference": {"number": "x"}}),
+    Row("GET", "/events", 200, 200, 200, 403),
+    Row("DELETE", "/recipients/a@x.example", 200, 403, 403, 403),
 ]
 OPEN = ["/healthz", "/readyz", "/openapi.json"]
 

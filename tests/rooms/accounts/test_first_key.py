@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import select, update
 
-from app.accounts.audit import SYSTEM
 from app.accounts.first_key import ensure_admin_key
 from app.accounts.keys import create_key, revoke_key, rotate_key
 from app.accounts.sign_in import SignIn
