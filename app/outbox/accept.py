@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 from app.accounts import audit
 from app.accounts.caller import Caller
 from app.accounts.people import ensure_person
+from app.configuration.secrets import seal_for_target
 from app.db import new_id
 from app.outbox.events import Note, record
 from app.outbox.idempotency import Attempted, Replay, remember
@@ -155,8 +156,8 @@ def _message_row(vault: Vault, caller: Caller, each: Prepared, delivery: str) ->
         "resent_of": each.resent_of,
         "size_bytes": len(each.composed.raw),
         "smtp_password": (
-            vault.seal(order.smtp_password, smtp_password_place(each.id))
-            if asked and order.smtp_password
+            seal_for_target(vault, order.smtp_password, smtp_password_place(each.id), smtp)
+            if asked and smtp is not None and order.smtp_password
             else None
         ),
         "send_at": each.send_at,

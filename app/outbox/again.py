@@ -8,6 +8,8 @@ from sqlalchemy.engine import Connection
 
 from app.accounts.caller import Caller
 from app.configuration.load import load_account
+from app.configuration.model import SmtpSettings
+from app.configuration.secrets import seal_for_target
 from app.db import now
 from app.errors import Conflict, Fault, Refused
 from app.outbox.accept import smtp_password_place
@@ -73,9 +75,9 @@ def release(
         raise Conflict("No recipient of this message is held.", code="not_held")
     if delivery == "off":
         raise Conflict("AWIZO_DELIVERY is off; nothing leaves.", code="delivery_off")
-    _require_way_out(tx, row, {each.reason for each in held}, smtp_password)
-    if smtp_password is not None:
-        sealed = vault.seal(smtp_password, smtp_password_place(row.id))
+    settings = _require_way_out(tx, row, {each.reason for each in held}, smtp_password)
+    if smtp_password is not None and settings.password_mode == "ask":
+        sealed = seal_for_target(vault, smtp_password, smtp_password_place(row.id), settings)
         tx.execute(update(message).where(message.c.id == row.id).values(smtp_password=sealed))
     _note(tx, row, caller, "message.released", at)
     due_at = max(at, row.send_at) if row.send_at else at
@@ -92,7 +94,8 @@ def _require_sendable(row: Row[Any]) -> None:
 
 def _require_way_out(
     tx: Connection, row: Row[Any], reasons: set[str | None], smtp_password: str | None
-) -> None:
+) -> SmtpSettings:
+    """Return the server it will go to; raise what keeps it from going."""
     account = load_account(tx, row.account_id)
     if account is None or account.removed_at is not None or account.settings is None:
         raise Conflict(
@@ -100,16 +103,19 @@ def _require_way_out(
             code="scope_removed",
         )
     if account.settings.password_mode == "ask":
-        if smtp_password is None and (row.smtp_password is None or "password_refused" in reasons):
+        # Refused, or sealed for another server: the one that was given does not open any door.
+        spent = reasons & {"password_refused", "awaiting_password"}
+        if smtp_password is None and (row.smtp_password is None or spent):
             detail = "This configuration stores no password; give smtp_password."
             raise Refused(
                 detail, faults=[Fault("/smtp_password", "smtp_password_required", detail)]
             )
-        return
+        return account.settings
     if account.settings.wants_login and account.password_state == "awaiting":
         raise Conflict(
             f"The password of {account.scope} is still to be entered.", code="awaiting_password"
         )
+    return account.settings
 
 
 def _note(tx: Connection, row: Row[Any], caller: Caller, what: str, at: datetime) -> None:

@@ -14,6 +14,7 @@ import structlog
 
 from app.configuration.load import open_password
 from app.configuration.model import StoredAccount
+from app.configuration.secrets import open_for_target
 from app.errors import Unavailable
 from app.outbox.accept import smtp_password_place
 from app.outbox.carry import Carriage, load_carriage, read_body, settle_session
@@ -169,8 +170,8 @@ class Carrier:
             sealed = claimed.message.smtp_password
             if sealed is None:
                 raise CannotOpen("this message's password was never given")
-            vault = self._office.vault
-            return Secret(vault.open(sealed, smtp_password_place(claimed.message.id)))
+            place = smtp_password_place(claimed.message.id)
+            return Secret(open_for_target(self._office.vault, sealed, place, settings))
         if stored.password_state != "stored":
             raise CannotOpen("the account's password is still to be entered")
         password = open_password(self._office.vault, stored)

@@ -4,6 +4,7 @@ from sqlalchemy import select, update
 from sqlalchemy.engine import Connection
 
 from app.configuration.reseal import reseal
+from app.configuration.secrets import reseal_for_target
 from app.outbox.accept import smtp_password_place
 from app.outbox.tables import message
 from app.vault import Vault
@@ -16,10 +17,8 @@ def reseal_all(tx: Connection, vault: Vault) -> int:
         select(message.c.id, message.c.smtp_password).where(message.c.smtp_password.is_not(None))
     ).all()
     for row in waiting:
-        if vault.is_current(row.smtp_password):
-            continue
-        place = smtp_password_place(row.id)
-        sealed = vault.seal(vault.open(row.smtp_password, place), place)
-        tx.execute(update(message).where(message.c.id == row.id).values(smtp_password=sealed))
-        count += 1
+        sealed = reseal_for_target(vault, row.smtp_password, smtp_password_place(row.id))
+        if sealed is not None:
+            tx.execute(update(message).where(message.c.id == row.id).values(smtp_password=sealed))
+            count += 1
     return count
