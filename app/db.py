@@ -315,6 +315,7 @@ def _create_engine(url: URL, begin: str, *pragmas: str) -> Engine:
             max_overflow=0,
             pool_timeout=10,
             pool_pre_ping=True,
+            hide_parameters=True,  # an error ends up in the log: no bodies, no addresses there
             connect_args={
                 "connect_timeout": 5,
                 "options": "-c synchronous_commit=on -c lock_timeout=20s",
@@ -322,7 +323,9 @@ def _create_engine(url: URL, begin: str, *pragmas: str) -> Engine:
         )
     if url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, pool_size=_POOL_SIZE + 1, max_overflow=0, pool_timeout=30)
+    engine = create_engine(
+        url, pool_size=_POOL_SIZE + 1, max_overflow=0, pool_timeout=30, hide_parameters=True
+    )
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:

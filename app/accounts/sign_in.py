@@ -9,17 +9,20 @@ This is the one place outside the doors that opens transactions: both doors sign
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 
 from app.accounts import keys
 from app.accounts.caller import Caller
 from app.accounts.keys import KeyRow
-from app.accounts.tokens import TokenReader
 from app.db import Database
 from app.errors import AwizoError, Unauthenticated
 from app.settings import Settings
 from app.vault import Vault
+
+if TYPE_CHECKING:
+    from app.accounts.tokens import TokenReader
 
 _TOUCH_EVERY = timedelta(minutes=1)
 _MOST_TOKEN_CHARACTERS = 16_384  # a JWT with many claims; no proxy passes longer headers
@@ -35,7 +38,11 @@ class SignIn:
         self._db = db
         self._vault = vault
         self._clock = clock
-        self._tokens = TokenReader(settings, clock) if settings.oidc_issuer else None
+        self._tokens: TokenReader | None = None
+        if settings.oidc_issuer:
+            from app.accounts import tokens  # a tenth of a second, for those who use it
+
+            self._tokens = tokens.TokenReader(settings, clock)
         self._waiting: list[tuple[tuple[str, ...], asyncio.Future[dict[str, KeyRow]]]] = []
         self._reading: asyncio.Task[None] | None = None
         self._touching: dict[str, asyncio.Task[None]] = {}
