@@ -21,7 +21,7 @@ from app.logs import set_up_logs
 from app.main import create_app
 from app.outbox.hold import hold_queue
 from app.outbox.office import Office, open_office
-from app.settings import Settings
+from app.settings import Settings, show_settings
 from app.worker import Worker
 from migrations.run import upgrade
 
@@ -136,6 +136,33 @@ def migrate() -> None:
     """Bring the database to the newest schema (serve and worker do it by themselves)."""
     _prepare(_read_settings())
     typer.echo("The database has the newest schema.")
+
+
+@app.command()
+def demo(
+    catch: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT", min=1, max=65535, help="Only run the mail server that receives."
+        ),
+    ] = None,
+    stay: Annotated[bool, typer.Option("--stay", help="Stay up at the end, to try it.")] = False,
+) -> None:
+    """Send a payment reminder to a mail server of the demo's own, and look at everything."""
+    from app.demo import story
+
+    try:
+        code = asyncio.run(story.tell(stay=stay) if catch is None else story.receive(catch))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        typer.echo("\nStopped; everything is deleted.")
+        code = 130  # the shell's number for Ctrl-C
+    raise typer.Exit(code)
+
+
+@app.command("settings")
+def print_settings() -> None:
+    """Print every setting: the table in docs/operating.md."""
+    typer.echo(show_settings())
 
 
 @app.command()

@@ -236,3 +236,17 @@ def parse_schedule(text: str) -> tuple[float, ...]:
     if not waits:
         raise ValueError("the retry schedule names at least one wait")
     return tuple(waits)
+
+
+def show_settings() -> str:
+    """Return every setting as a Markdown table: variable, default, meaning."""
+    lines = ["| variable | default | meaning |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if isinstance(default, bool):
+            default = "true" if default else "false"
+        elif isinstance(default, frozenset):
+            default = ",".join(str(each) for each in sorted(default))
+        shown = "" if default in (None, ()) else f"`{default}`"
+        lines.append(f"| `AWIZO_{name.upper()}` | {shown} | {field.description} |")
+    return "\n".join(lines)
