@@ -6,6 +6,7 @@ a verdict says what is known, in which phase, and with whose words.
 """
 
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +14,8 @@ from app.wire.reply import Reply
 
 Kind = Literal["sent", "deferred", "refused", "uncertain", "not_tried", "accepted"]
 Phase = Literal["mail", "rcpt", "data", "body", "dot"]
+# Indices of the accepted recipients in; whether the final dot may go out.
+BeforeDot = Callable[[tuple[int, ...]], Awaitable[bool]]
 
 # RFC 5321 §4.1.2 Mailbox, loosely: whatever could end the path or the line is out.
 _MAILBOX = re.compile(

@@ -7,14 +7,13 @@ A pipelined engine may take the place of `transaction.py` behind these same meth
 """
 
 import time
-from collections.abc import Awaitable, Callable
 
 from aiosmtplib import SMTPException
 
 from app.wire.address_policy import AddressPolicy
 from app.wire.capabilities import Capabilities
 from app.wire.channel import Channel, ProtocolViolation
-from app.wire.envelope import Envelope, Transaction
+from app.wire.envelope import BeforeDot, Envelope, Transaction
 from app.wire.opening import Opening
 from app.wire.reply import Reply, read_reply
 from app.wire.steps import Observe, Outcome, describe, report
@@ -94,14 +93,15 @@ class Session:
         envelope: Envelope,
         body: bytes,
         *,
-        before_dot: Callable[[], Awaitable[bool]],
+        before_dot: BeforeDot,
         final_reply_timeout_s: float,
         observe: Observe | None = None,
     ) -> Transaction:
         """Hand one message over and say what became of each recipient.
 
-        before_dot: awaited once, when the body is written and before the final dot; False means
-        that the message must not go: the connection is closed and nothing was sent.
+        before_dot: awaited once, when the body is written and before the final dot, with the
+        indices of the accepted recipients; False means that the message must not go: the
+        connection is closed and nothing was sent.
         final_reply_timeout_s: the wait for the last reply (RFC 5321 §4.5.3.2.6: 10 minutes).
         """
         work = Carrying(self, envelope, observe)

@@ -1,13 +1,14 @@
 """One mail transaction in lock-step: MAIL, RCPT…, DATA, the body, the mark, the dot.
 
-What is guaranteed (DESIGN G6): `before_dot` is awaited once, after the body; a connection that
-breaks before the dot leaves everybody `deferred`, one that breaks after it `uncertain`.
+What is guaranteed (DESIGN G6): `before_dot` is awaited once, after the body, with the indices of
+the recipients whose fate the dot decides; a connection that breaks before the dot leaves everybody
+`deferred`, one that breaks after it leaves them `uncertain`.
 A reply decides by its class: 4yz again, 5yz for good; a 5yz that means the account (530) defers.
 What the server lacks for this message is refused here, in our own words, and never sent.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from aiosmtplib import SMTPException
@@ -15,6 +16,7 @@ from aiosmtplib import SMTPException
 from app.wire import causes, dsn
 from app.wire.channel import SERVICE_CLOSING, ProtocolViolation
 from app.wire.envelope import (
+    BeforeDot,
     Envelope,
     Kind,
     Phase,
@@ -53,7 +55,7 @@ class Carrying:
     async def send(
         self,
         body: bytes,
-        before_dot: Callable[[], Awaitable[bool]],
+        before_dot: BeforeDot,
         final_reply_timeout_s: float,
     ) -> Transaction:
         """Carry the message as far as it goes."""
@@ -203,7 +205,7 @@ class Carrying:
 
     # The body, the mark, the dot
 
-    async def _write_body(self, body: bytes, before_dot: Callable[[], Awaitable[bool]]) -> None:
+    async def _write_body(self, body: bytes, before_dot: BeforeDot) -> None:
         """Write the body and get the mark; stop unless the dot may follow."""
         try:
             await self.channel.write_body(stuff_dots(body), self.session.timeout_s)
@@ -211,7 +213,7 @@ class Carrying:
             self._heed_early_reply()
             self._break(exc, "body")
         self._heed_early_reply()
-        if not await before_dot():
+        if not await before_dot(tuple(self._open())):
             self._settle("not_tried", "body")
             raise _Stopped
         self._heed_early_reply()

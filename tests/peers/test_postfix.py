@@ -27,7 +27,7 @@ def aim(postfix: Postfix, **changes: object) -> Target:
     return Target(**wanted | changes)
 
 
-async def agree() -> bool:
+async def agree(accepted: tuple[int, ...]) -> bool:
     return True
 
 

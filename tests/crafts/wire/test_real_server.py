@@ -23,7 +23,7 @@ BODY = b"Subject: hello\r\n\r\n.dot\r\nHello\r\n"
 pytestmark = pytest.mark.anyio
 
 
-async def agree() -> bool:
+async def agree(accepted: tuple[int, ...]) -> bool:
     return True
 
 
@@ -258,7 +258,7 @@ async def test_a_large_body_arrives_byte_for_byte(authority: Authority) -> None:
 async def test_a_mark_that_cannot_be_made_ends_the_session_without_a_dot(
     authority: Authority,
 ) -> None:
-    async def fail() -> bool:
+    async def fail(accepted: tuple[int, ...]) -> bool:
         raise RuntimeError("database away")
 
     async with serve(authority.make_server_context()) as mailbox:
@@ -275,7 +275,7 @@ async def test_a_cancelled_transaction_ends_the_session_without_a_dot(
 ) -> None:
     reached = asyncio.Event()
 
-    async def wait() -> bool:
+    async def wait(accepted: tuple[int, ...]) -> bool:
         reached.set()
         await asyncio.Event().wait()
         return True
