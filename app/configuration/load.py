@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
@@ -15,10 +15,12 @@ from app.db import lock_rows, new_id
 from app.errors import Missing
 from app.vault import CannotOpen, Vault
 
+_BY_ID = select(account).where(account.c.id == bindparam("id"))  # built once: the worker's way
+
 
 def load_account(tx: Connection, account_id: str) -> StoredAccount | None:
     """Return an account by id, removed ones too; None where there is none."""
-    row = tx.execute(select(account).where(account.c.id == account_id)).mappings().first()
+    row = tx.execute(_BY_ID, {"id": account_id}).mappings().first()
     return None if row is None else read_account(row)
 
 

@@ -7,13 +7,15 @@ what is given empty means none. ``origins`` says of each value where it comes fr
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+from sqlalchemy import RowMapping, bindparam, select
 from sqlalchemy.engine import Connection
 
-from app.accounts.people import Person, read_person
-from app.configuration.load import find_account, place_attachment_password
+from app.accounts.people import Person
+from app.accounts.tables import person as person_table
+from app.configuration.load import place_attachment_password, read_account
 from app.configuration.model import (
     DEFAULTS,
     GLOBAL,
@@ -28,12 +30,25 @@ from app.configuration.model import (
     read_mailboxes,
     read_sender,
 )
+from app.configuration.tables import account
 from app.errors import Conflict
 from app.mime.address import Mailbox
 from app.templates_engine.catalogue import resolve as resolve_macro
 from app.vault import Vault
 
 _SENDER_MEMBERS = ("address", "name", "return_path")
+
+
+# Every send reads this: built once, one round trip for both scopes and the user.
+_LAYERS = (
+    select(account, *(column.label(f"person_{column.name}") for column in person_table.c))
+    .select_from(account.outerjoin(person_table, person_table.c.id == bindparam("user")))
+    .where(
+        account.c.scope.in_((GLOBAL, bindparam("own"))),
+        account.c.is_default,
+        account.c.removed_at.is_(None),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +113,21 @@ def resolve(tx: Connection, user: str | None) -> Resolved:
 
 def look_up(tx: Connection, user: str | None) -> Resolved | None:
     """Return what ``resolve`` does, also where it cannot send; None where nothing is stored."""
-    person = None if user is None else read_person(tx, user)
+    rows = tx.execute(_LAYERS, {"own": name_scope(user), "user": user}).mappings().all()
+    stored = {row["scope"]: row for row in rows}
+    person = _read_joined_person(rows[0]) if rows else None
     wants_personal = person is not None and person.active_scope == "personal"
-    personal = find_account(tx, name_scope(user)) if wants_personal else None
-    layers = [layer for layer in (personal, find_account(tx, GLOBAL)) if layer is not None]
+    scopes = (name_scope(user), GLOBAL) if wants_personal else (GLOBAL,)
+    layers = [read_account(stored[scope]) for scope in scopes if scope in stored]
     return combine(user, person, layers) if layers else None
 
 
 def combine(user: str | None, person: Person | None, layers: Sequence[StoredAccount]) -> Resolved:
     """Put the applying configurations together, the narrowest first (at least one)."""
     own = layers[0]
-    fields = {name: _find(layers, name, fallback) for name, fallback in DEFAULTS.items()}
-    origins = {name: origin for name, (_, origin) in fields.items()}
-    value = {name: found for name, (found, _) in fields.items()}
+    found = {name: _find(layers, name, fallback) for name, fallback in DEFAULTS.items()}
+    origins = {name: origin for name, (_, origin) in found.items()}
+    value = {name: given for name, (given, _) in found.items()}
     server = next((layer for layer in layers if "smtp" in layer.document), own)
     letterhead = next((layer for layer in layers if "sender" in layer.document), own)
     protector = next(
@@ -165,6 +182,12 @@ def open_attachment_password(vault: Vault, resolved: Resolved) -> str | None:
         return None
     place = place_attachment_password(resolved.attachment_password_account)
     return vault.open(resolved.attachment_password, place)
+
+
+def _read_joined_person(row: RowMapping) -> Person | None:
+    if row["person_id"] is None:
+        return None
+    return Person(**{each.name: row[f"person_{each.name}"] for each in fields(Person)})
 
 
 def _find(layers: Sequence[StoredAccount], name: str, fallback: Any) -> tuple[Any, str]:

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping, bindparam, select
 from sqlalchemy.engine import Connection
 
 from app.accounts.people import read_person
@@ -21,6 +21,22 @@ from app.errors import Missing
 from app.templates_engine.builtin import BUILTIN_LANGUAGES, BUILTIN_NAMES, get_builtin
 
 BUILTIN = "builtin"
+# Every send of a template reads this: built once.
+_STORED = (
+    select(template_version)
+    .join(
+        template,
+        (template.c.scope == template_version.c.scope)
+        & (template.c.name == template_version.c.name)
+        & (template.c.language == template_version.c.language)
+        & (template.c.version == template_version.c.version),
+    )
+    .where(
+        template.c.scope.in_((bindparam("narrow"), bindparam("wide"))),
+        template.c.name == bindparam("name"),
+        template.c.removed_at.is_(None),
+    )
+)
 INLINE = "inline"
 
 
@@ -109,17 +125,8 @@ def prefer_languages(
 
 
 def _read_stored(tx: Connection, scopes: Sequence[str], name: str) -> Sequence[RowMapping]:
-    query = select(template_version).join(
-        template,
-        (template.c.scope == template_version.c.scope)
-        & (template.c.name == template_version.c.name)
-        & (template.c.language == template_version.c.language)
-        & (template.c.version == template_version.c.version),
-    )
-    query = query.where(
-        template.c.scope.in_(scopes), template.c.name == name, template.c.removed_at.is_(None)
-    )
-    return tx.execute(query).mappings().all()
+    wanted = {"narrow": scopes[0], "wide": scopes[-1], "name": name}
+    return tx.execute(_STORED, wanted).mappings().all()
 
 
 def _show(row: RowMapping) -> FoundTemplate:
