@@ -254,7 +254,7 @@ async def _send(teller: Teller, client: httpx.AsyncClient, folder: Path) -> dict
     teller.check("202: checked, protected and stored durably.", answer.status_code == 202)
     protection = {each["protection"]: each["filename"] for each in first["attachments"]}
     teller.check(
-        f"The PDF is encrypted, the table is in an encrypted ZIP ({", ".join(protection.values())}).",
+        f"The PDF is encrypted, the table is in an encrypted ZIP ({' and '.join(protection.values())}).",
         set(protection) == {"pdf_aes256", "zip_aes256"},
     )
     teller.chapter(
