@@ -3,36 +3,21 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import insert, text, update
+from sqlalchemy import text, update
 
-from app.configuration.tables import account
-from app.db import new_id, now
+from app.db import now
 from app.outbox.beat import beat
-from app.outbox.tables import SINGLE, message, worker
+from app.outbox.tables import message, worker
 
 pytestmark = pytest.mark.anyio
 
 
-def _queue(tx, due_s_ago):
-    """Put a message into the queue for each wait; negative: due in the future."""
-    at = now(tx)
-    tx.execute(
-        insert(account).values(
-            id="a1", scope="global", is_default=True, version=1, settings={},
-            password_state="none", created_at=at, updated_at=at,
-        )
-    )  # fmt: skip
-    for wait_s in due_s_ago:
-        tx.execute(
-            insert(message).values(
-                id=new_id(), owner_id="o", scope="global", account_id="a1", is_draft=False,
-                status="queued", reverse_path="", subject="", sender={}, return_content="headers",
-                needs_smtputf8=False, on_uncertain="resend", delivery="on", priority=SINGLE,
-                metadata={}, attachments=[], warnings=[], size_bytes=1, give_up_after_h=72,
-                give_up_at=at, due_at=at - timedelta(seconds=wait_s), created_at=at,
-                erase_at_end=False,
-            )
-        )  # fmt: skip
+CONFIGURATION = {
+    "mode": "smtp",
+    "smtp": {"host": "smtp.firma.example"},
+    "sender": {"address": "faktury@firma.example"},
+}
+MAIL = {"to": "a@x.example", "subject": "FV 12/2026", "body": "In the attachment."}
 
 
 async def test_health_asks_nothing_but_the_process(client, office):
@@ -86,11 +71,18 @@ async def test_not_ready_with_tables_of_another_version(client, office):
     assert (found["status"], found["schema"]) == (503, {"ok": False, "revision": None})
 
 
-async def test_the_mail_that_waits_longest_shows_its_age(client, office):
+async def test_the_mail_that_waits_longest_shows_its_age(client, office, as_role):
     await office.db.write(beat, "worker-1")
-    await office.db.write(_queue, [30, 7200, 3600, -600])
+    await client.put("/config/global", json=CONFIGURATION, headers=as_role("admin"))
+    for waits_s in (30, 7200, 3600, -600):
+        sent = await client.post("/send", json=MAIL, headers=as_role("admin"))
+        await office.db.write(_be_due, sent.json()["id"], timedelta(seconds=waits_s))
     queue = (await client.get("/readyz")).json()["queue"]
     assert 7200 <= queue["oldest_due_s"] < 7260
+
+
+def _be_due(tx, message_id, ago):
+    tx.execute(update(message).where(message.c.id == message_id).values(due_at=now(tx) - ago))
 
 
 async def test_limits_are_those_of_the_settings(client, as_role, settings):

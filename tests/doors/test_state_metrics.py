@@ -2,11 +2,8 @@
 
 import httpx
 import pytest
-from sqlalchemy import insert
 
-from app.db import new_id, now
 from app.outbox.beat import beat
-from app.outbox.tables import message, recipient
 
 pytestmark = pytest.mark.anyio
 
@@ -16,31 +13,18 @@ def _come_from(service, host):
     return httpx.AsyncClient(transport=transport, base_url="http://awizo.example")
 
 
-def _store(tx):
-    """Store a held draft-like message with two recipients in different states."""
-    at = now(tx)
-    message_id = new_id()
-    tx.execute(
-        insert(message).values(
-            id=message_id, owner_id="o", scope="global", is_draft=False, status="held",
-            reverse_path="", subject="", sender={}, return_content="headers",
-            needs_smtputf8=False, on_uncertain="resend", delivery="on", priority=1, metadata={},
-            attachments=[], warnings=[], size_bytes=1, give_up_after_h=72, give_up_at=at,
-            created_at=at, erase_at_end=False,
-        )
-    )  # fmt: skip
-    for position, state in enumerate(("held", "sent")):
-        tx.execute(
-            insert(recipient).values(
-                id=new_id(), message_id=message_id, position=position, kind="to",
-                address="a@x.example", address_key="a@x.example", name="", state=state, attempts=0,
-                tries=0, updated_at=at,
-            )
-        )  # fmt: skip
+CONFIGURATION = {
+    "mode": "smtp",
+    "smtp": {"host": "smtp.firma.example"},
+    "sender": {"address": "faktury@firma.example"},
+}
+MAIL = {"to": ["a@x.example", "b@x.example"], "subject": "FV 12/2026", "body": "In the attachment."}
 
 
 async def test_queue_workers_and_requests_are_counted(client, office, as_role):
-    await office.db.write(_store)
+    admin = as_role("admin")
+    await client.put("/config/global", json=CONFIGURATION, headers=admin)
+    assert (await client.post("/send", json=MAIL, headers=admin)).status_code == 202
     await office.db.write(beat, "worker-1")
     await client.get("/users/unknown", headers=as_role("admin"))
     await client.get("/no/such/path")
@@ -51,18 +35,18 @@ async def test_queue_workers_and_requests_are_counted(client, office, as_role):
     for line in (
         "awizo_database_up 1.0",
         'awizo_delivery{mode="on"} 1.0',
-        'awizo_recipients{state="held"} 1.0',
-        'awizo_recipients{state="sent"} 1.0',
-        'awizo_messages{status="held"} 1.0',
+        'awizo_recipients{state="queued"} 2.0',
+        'awizo_messages{status="queued"} 1.0',
         "awizo_workers 1.0",
-        "awizo_oldest_due_seconds 0.0",
         'awizo_http_requests_total{method="GET",route="/users/{user}",status="404"} 1.0',
         'awizo_http_requests_total{method="GET",route="other",status="404"} 1.0',
         'awizo_http_request_seconds_count{route="/users/{user}"} 1.0',
         "awizo_database_errors_total 0.0",
     ):
         assert line in lines
-    assert any(line.startswith("awizo_worker_heartbeat_age_seconds ") for line in lines)
+    for gauge in ("awizo_worker_heartbeat_age_seconds", "awizo_oldest_due_seconds"):
+        [value] = [line.split()[1] for line in lines if line.startswith(f"{gauge} ")]
+        assert 0 <= float(value) < 60
 
 
 async def test_made_up_methods_do_not_grow_the_metrics(client):
