@@ -11,8 +11,8 @@ Order: always denied (nothing undoes it) > allow > deny > all else is allowed. S
 import asyncio
 import re
 import socket
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -69,11 +69,12 @@ class NameNotFound(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AddressPolicy:
-    """What may be connected to. ports: None means any."""
+    """What may be connected to. ports: None means any. resolvers: the threads that ask for names."""
 
     deny: tuple[Network, ...] = ()
     allow: tuple[Network, ...] = ()
     ports: frozenset[int] | None = None
+    resolvers: Executor = field(default=_resolvers, repr=False, compare=False)
 
     def refusal(self, ip: Address | str) -> str | None:
         """Say why this address is denied, or None where it is allowed."""
@@ -105,12 +106,30 @@ class AddressPolicy:
         if reason := self.refuse_port(port):
             raise AddressDenied(reason)
         literal = read_literal(host)
-        found = [literal] if literal else await _look_up(bare_host(host), port, timeout_s)
+        found = [literal] if literal else await self._look_up(bare_host(host), port, timeout_s)
         reasons = {address: self.refusal(address) for address in found}
         allowed = [address for address, reason in reasons.items() if reason is None]
         if not allowed:
             raise AddressDenied("; ".join(filter(None, reasons.values())))
         return allowed[:_MAX_ADDRESSES]
+
+    async def _look_up(self, host: str, port: int, timeout_s: float) -> list[Address]:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout_s):
+                rows = await loop.run_in_executor(
+                    self.resolvers,
+                    lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM),
+                )
+        except socket.gaierror as exc:
+            raise NameNotFound(exc.strerror or "the name has no address") from exc
+        except ValueError as exc:  # the idna codec (an empty or overlong label), a NUL
+            raise NameNotFound("this is not a host name") from exc
+        # A scoped address (fe80::1%eth0) keeps its scope; such addresses are denied anyway.
+        found = dict.fromkeys(ip_address(row[4][0]) for row in rows)
+        if not found:
+            raise NameNotFound("the name has no address")
+        return list(found)
 
 
 def read_literal(host: str) -> Address | None:
@@ -134,25 +153,6 @@ def read_literal(host: str) -> Address | None:
 def read_networks(text: str) -> tuple[Network, ...]:
     """Read comma-separated networks; ValueError names the one that is wrong."""
     return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
-
-
-async def _look_up(host: str, port: int, timeout_s: float) -> list[Address]:
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(timeout_s):
-            rows = await loop.run_in_executor(
-                _resolvers,
-                lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM),
-            )
-    except socket.gaierror as exc:
-        raise NameNotFound(exc.strerror or "the name has no address") from exc
-    except ValueError as exc:  # the idna codec (an empty or overlong label), a NUL
-        raise NameNotFound("this is not a host name") from exc
-    # A scoped address (fe80::1%eth0) keeps its scope; such addresses are denied anyway.
-    found = dict.fromkeys(ip_address(row[4][0]) for row in rows)
-    if not found:
-        raise NameNotFound("the name has no address")
-    return list(found)
 
 
 def _faces(address: Address) -> list[Address]:

@@ -4,6 +4,7 @@ Steps are what a probe shows, so they hold no secret and nothing unbounded. A st
 while a session opens ends in `SessionFailed`; later steps fail as data (`Verdict`).
 """
 
+import asyncio
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -77,6 +78,8 @@ class Declined(Exception):
         self.outcome = outcome
 
 
+CUT_OFF = "cut off: the time is up"
+
 # All that a step may raise. TimeoutError is an OSError; ValueError: a name that TLS cannot take.
 FAILURES = (
     OSError,
@@ -95,6 +98,9 @@ async def run_step(step: str, work: Awaitable[Outcome], observe: Observe) -> Out
     started = time.monotonic()
     try:
         outcome = await work
+    except asyncio.CancelledError:
+        report(step, False, started, Outcome(detail=CUT_OFF), observe)
+        raise
     except FAILURES as exc:
         cause, outcome = explain(step, exc)
         report(step, False, started, outcome, observe)

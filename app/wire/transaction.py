@@ -7,6 +7,7 @@ A reply decides by its class: 4yz again, 5yz for good; a 5yz that means the acco
 What the server lacks for this message is refused here, in our own words, and never sent.
 """
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
@@ -26,7 +27,7 @@ from app.wire.envelope import (
     is_mailbox,
 )
 from app.wire.reply import Reply, read_reply, speak_locally
-from app.wire.steps import Observe, Outcome, describe, report
+from app.wire.steps import CUT_OFF, Observe, Outcome, describe, report
 
 if TYPE_CHECKING:
     from app.wire.session import Session
@@ -183,6 +184,9 @@ class Carrying:
                 if reply.is_positive:
                     self.session.dsn_refused = True
                     detail = "the server advertises DSN and refuses its parameters"
+        except asyncio.CancelledError:
+            self._report(phase, False, started, detail=CUT_OFF)
+            raise
         except (OSError, SMTPException, ProtocolViolation) as exc:
             self._report(phase, False, started, detail=describe(exc))
             self._break(exc, phase)
