@@ -8,6 +8,7 @@ The demo knows Awizo by its command line and its HTTP interface only, as a stran
 
 import asyncio
 import base64
+import io
 import json
 import os
 import secrets
@@ -15,9 +16,9 @@ import signal
 import socket
 import sys
 import tempfile
+import textwrap
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ async def tell(*, stay: bool) -> int:
 
     stay: go on until Ctrl-C, so that the curl lines can be tried.
     """
-    _stop_on_sigterm()
+    _set_up()
     teller = Teller()
     typer.echo("Awizo's demo. Nothing leaves this computer; all is deleted at the end.")
     with tempfile.TemporaryDirectory(prefix="awizo-demo-", ignore_cleanup_errors=True) as name:
@@ -125,7 +126,7 @@ async def tell(*, stay: bool) -> int:
 
 async def receive(port: int) -> int:
     """Only receive mail at ``port`` and show each message, until Ctrl-C; return the exit code."""
-    _stop_on_sigterm()
+    _set_up()
     try:
         async with catch_mail(port, _show_arrival):
             typer.echo(
@@ -133,7 +134,7 @@ async def receive(port: int) -> int:
             )
             await _wait_for_ctrl_c()
     except OSError as error:
-        typer.echo(f"No mail server at port {port}: {error.strerror}.", err=True)
+        typer.echo(f"No mail server at port {port}: {os.strerror(error.errno)}.", err=True)
         return 1
     return 0
 
@@ -149,7 +150,10 @@ def _show_arrival(caught: Caught) -> None:
     teller.show(_describe(caught))
 
 
-def _stop_on_sigterm() -> None:
+def _set_up() -> None:
+    """Take SIGTERM as Ctrl-C, and show what a terminal without Polish letters can."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     task = asyncio.current_task()
     if task is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -166,7 +170,6 @@ async def _run_awizo(folder: Path) -> AsyncIterator[httpx.AsyncClient]:
         "AWIZO_DATA_DIR": str(folder / "data"),
         "AWIZO_PORT": str(port),
         "AWIZO_ADMIN_KEY": key,
-        "AWIZO_LOG_FORMAT": "text",
     }
     others = {name: value for name, value in os.environ.items() if not name.startswith("AWIZO_")}
     with (folder / "awizo.log").open("wb") as log:
@@ -346,7 +349,10 @@ def _describe(caught: Caught) -> str:
     shown = ("From", "To", "Cc", "Reply-To", "Subject", "Date", "Message-ID", "Importance")
     lines += [f"{name}: {message[name]}" for name in shown if message[name]]
     text = message.get_body(("plain",))
-    lines += ["", text.get_content() if text else "", ""]
+    lines.append("")
+    for line in text.get_content().splitlines() if text else ():
+        lines += textwrap.wrap(line, 90) if len(line) > 90 else [line]
+    lines.append("")
     lines += [
         f"Attached: {each.get_filename()} ({each.get_content_type()})"
         for each in message.iter_attachments()
@@ -364,7 +370,7 @@ def make_invoice() -> bytes:
         page.Resources = pikepdf.Dictionary(Font=pikepdf.Dictionary(F1=font))
         shown = " T* ".join(f"({line}) Tj" for line in PDF_TEXT)
         page.Contents = pdf.make_stream(f"BT /F1 16 Tf 22 TL 72 760 Td {shown} ET".encode())
-        made = BytesIO()
+        made = io.BytesIO()
         pdf.save(made, compress_streams=False)
     return made.getvalue()
 
@@ -372,7 +378,7 @@ def make_invoice() -> bytes:
 def unlock_pdf(content: bytes, password: str) -> str | None:
     """Return the text of the invoice, or None where the password does not open it."""
     try:
-        with pikepdf.open(BytesIO(content), password=password) as pdf:
+        with pikepdf.open(io.BytesIO(content), password=password) as pdf:
             shown = pikepdf.parse_content_stream(pdf.pages[0])
             return "\n".join(str(each.operands[0]) for each in shown if str(each.operator) == "Tj")
     except pikepdf.PasswordError:

@@ -17,6 +17,7 @@ _AES_FIELD = b"\x01\x99\x07\x00"  # header id 0x9901, seven bytes
 _LOCAL_HEADER_BYTES = 30
 _KEY_BYTES = 32
 _DEFLATED = 8
+_ENCRYPTED = 1  # bit of the general purpose flags, APPNOTE 4.4.4
 
 
 class WrongPasswordError(Exception):
@@ -24,10 +25,17 @@ class WrongPasswordError(Exception):
 
 
 def open_zip(archive: bytes, password: str) -> dict[str, bytes]:
-    """Return the files of an archive; raise ``WrongPasswordError``, or BadZipFile for another kind."""
+    """Return the files of an archive; raise ``WrongPasswordError``, or BadZipFile for another kind.
+
+    What was never locked opens with any password, as it does everywhere.
+    """
     with ZipFile(BytesIO(archive)) as listing:
         return {
-            each.filename: _open_member(archive, each.header_offset, each.compress_size, password)
+            each.filename: (
+                _open_member(archive, each.header_offset, each.compress_size, password)
+                if each.flag_bits & _ENCRYPTED
+                else listing.read(each)
+            )
             for each in listing.infolist()
         }
 
