@@ -38,6 +38,7 @@ class Key(BaseModel):
     """An API key, without the key itself."""
 
     id: str
+    owner: str = Field(description="Id of the first key of its rotations: what it owns stays.")
     role: Role
     name: str
     user: str | None
@@ -131,6 +132,7 @@ async def rotate_key(
 def _show(row: KeyRow) -> dict[str, Any]:
     return {
         "id": row.id,
+        "owner": row.owner_id,
         "role": row.role,
         "name": row.name,
         "user": row.user_id,

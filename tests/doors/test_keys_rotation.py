@@ -37,6 +37,7 @@ async def test_a_key_of_any_role_replaces_itself(client, make, clock, role, more
     assert answer.status_code == 201
     new = answer.json()
     assert (new["role"], new["name"], new["user"]) == (role, "ERP", old["user"])
+    assert new["owner"] == old["owner"] == old["id"]
     assert new["key"] != old["key"]
     for key in (old, new):
         assert (await client.get("/limits", headers=_bearer(key["key"]))).status_code == 200
