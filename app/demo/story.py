@@ -134,7 +134,7 @@ async def receive(port: int) -> int:
             )
             await _wait_for_ctrl_c()
     except OSError as error:
-        typer.echo(f"No mail server at port {port}: {os.strerror(error.errno)}.", err=True)
+        typer.echo(f"No mail server at port {port}: {os.strerror(error.errno or 0)}.", err=True)
         return 1
     return 0
 
