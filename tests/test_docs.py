@@ -1,0 +1,203 @@
+"""The documentation tells the truth: its lines run in order, its tables are the code's own.
+
+Between ``<!-- run -->`` and ``<!-- /run -->`` every ``sh`` block is run, all of a file in one shell,
+against a real server and a mail server that receives. A ``json`` or ``http`` block after it is what
+must be found in the last answer: members that are not shown are free, ``…`` stands for anything. An
+``http`` block begins with the status of an answer that is meant to be an error.
+"""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.settings import show_settings
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+_BLOCK = re.compile(r"^```(sh|json|http)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_MARK = "--8<-- step"
+
+
+@dataclass
+class Step:
+    """One block of commands, and what its last answer must hold."""
+
+    commands: str
+    kind: str = ""
+    expected: str = ""
+
+
+def read_steps(text: str) -> list[Step]:
+    """Return the steps between the run marks of a page."""
+    steps: list[Step] = []
+    for part in re.findall(r"<!-- run -->(.*?)<!-- /run -->", text, re.DOTALL):
+        for kind, block in _BLOCK.findall(part):
+            if kind == "sh":
+                steps.append(Step(block))
+            else:
+                steps[-1].kind, steps[-1].expected = kind, block
+    return steps
+
+
+def _take_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def _run(folder: Path, *command: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    log = (folder / f"{command[0]}.log").open("wb")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app", *command],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+        stdout=log, stderr=log,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
+        log.close()
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            opener.open(url, timeout=5).close()
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.05)  # between two looks; the bound is above
+        else:
+            return
+    raise AssertionError(log.read_text())
+
+
+def run_steps(folder: Path, steps: list[Step]) -> list[tuple[str, list[int]]]:
+    """Run the steps in one shell; return of each what it printed and the statuses it met."""
+    port, smtp_port = _take_port(), _take_port()
+    script = [
+        "set -euo pipefail",
+        "curl() { command curl -sS --noproxy '*' -w '%{stderr}status %{http_code}\\n' \"$@\"; }",
+    ]
+    for number, step in enumerate(steps):
+        script += [f"echo; echo '{_MARK} {number}' | tee /dev/stderr", step.commands]
+    text = "\n".join(script)
+    text = text.replace("127.0.0.1:8025", f"127.0.0.1:{port}").replace("2525", str(smtp_port))
+    with (
+        _run(folder, "demo", "--catch", str(smtp_port)),
+        _run(folder, "serve", AWIZO_PORT=str(port)) as server,
+    ):
+        _wait_for(f"http://127.0.0.1:{port}/readyz", server, folder / "serve.log")
+        done = subprocess.run(
+            ["bash", "-c", text], cwd=folder, capture_output=True, text=True, timeout=300,
+            encoding="utf-8",
+        )  # fmt: skip
+        print(done.stdout, done.stderr)
+        assert done.returncode == 0
+    said = re.split(rf"^{_MARK} \d+\n", done.stdout, flags=re.MULTILINE)[1:]
+    met = re.split(rf"^{_MARK} \d+\n", done.stderr, flags=re.MULTILINE)[1:]
+    assert len(said) == len(met) == len(steps)
+    return [
+        (out, [int(status) for status in re.findall(r"status (\d{3})", err)])
+        for out, err in zip(said, met, strict=True)
+    ]
+
+
+def read_answers(printed: str) -> list[Any]:
+    """Return the JSON values that stand one after the other."""
+    decoder, values, at = json.JSONDecoder(), [], 0
+    while at < len(printed):
+        if printed[at] not in "{[":
+            at += 1
+            continue
+        value, at = decoder.raw_decode(printed, at)
+        values.append(value)
+    return values
+
+
+def find_difference(expected: Any, found: Any, where: str = "") -> str | None:
+    """Return where ``found`` does not hold what ``expected`` shows, or None."""
+    if isinstance(expected, str) and isinstance(found, str):
+        pattern = ".*".join(map(re.escape, expected.split("…")))
+        return None if re.fullmatch(pattern, found, re.DOTALL) else f"{where}: {found!r}"
+    if isinstance(expected, dict) and isinstance(found, dict):
+        for name, member in expected.items():
+            if name not in found:
+                return f"{where}/{name} is missing"
+            if different := find_difference(member, found[name], f"{where}/{name}"):
+                return different
+        return None
+    if isinstance(expected, list) and isinstance(found, list):
+        more = expected[-1:] == ["…"]
+        expected = expected[:-1] if more else expected
+        if len(found) < len(expected) or (len(found) > len(expected) and not more):
+            return f"{where}: {len(found)} members"
+        pairs = enumerate(zip(expected, found, strict=False))
+        return next(
+            (
+                d
+                for at, (one, other) in pairs
+                if (d := find_difference(one, other, f"{where}/{at}"))
+            ),
+            None,
+        )
+    return None if expected == found else f"{where}: {found!r}"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@pytest.mark.parametrize("page", ["README.md", "docs/api.md"])
+def test_the_lines_of_a_tour_run_in_order_and_answer_as_shown(page, tmp_path):
+    steps = read_steps((ROOT / page).read_text())
+    assert len(steps) > 5
+    for step, (printed, statuses) in zip(steps, run_steps(tmp_path, steps), strict=True):
+        wanted = step.expected
+        if step.kind == "http":
+            status, _, wanted = wanted.partition("\n")
+            assert statuses[-1] == int(status), step.commands
+            statuses = statuses[:-1]
+        assert [each for each in statuses if each >= 400] == [], f"{step.commands}\n{printed}"
+        if wanted.strip():
+            answer = read_answers(printed)[-1]
+            assert find_difference(json.loads(wanted), answer) is None, step.commands
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "fits"),
+    [
+        ({"a": 1}, {"a": 1, "b": 2}, True),
+        ({"a": 1}, {"b": 2}, False),
+        (["x…"], ["xyz"], True),
+        (["x…"], ["xyz", "more"], False),
+        (["x…", "…"], ["xyz", "more"], True),
+        ([1, 2], [1], False),
+        ({"a": [{"b": "…c"}]}, {"a": [{"b": "abd"}]}, False),
+    ],
+)
+def test_an_answer_is_compared_by_what_is_shown_of_it(expected, found, fits):
+    assert (find_difference(expected, found) is None) == fits
+
+
+def test_the_settings_table_is_what_the_code_says():
+    shown = re.search(
+        r"<!-- settings -->\n(.*?)\n<!-- /settings -->",
+        (DOCS / "operating.md").read_text(),
+        re.DOTALL,
+    )
+    assert shown, "docs/operating.md has no settings table"
+    assert shown[1] == show_settings(), "put in what `python -m app settings` prints"
