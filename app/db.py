@@ -1,9 +1,10 @@
 """The one way to the database: a verb runs in one transaction, in a thread.
 
-``read`` runs it on a snapshot; ``write`` in a transaction of its own; ``write_grouped`` together
-with whatever else waits, sharing one commit and one fsync. A grouped verb may run twice (the group
-is repeated one by one when a member fails), so ids, clock and randomness are its arguments and it
-has no effect outside the database. What was returned is durable.
+``read`` runs it on a snapshot; ``write`` in a transaction of its own. Under load callers share:
+``ask`` reads in one snapshot with whatever else is asked, ``write_grouped`` and ``write_merged``
+write together with whatever else waits, with one commit and one fsync. Such a verb may run twice
+(a group is repeated one by one when a member fails), so ids, clock and randomness are its arguments
+and it has no effect outside the database. What was returned is durable.
 
 Where SQLite and PostgreSQL differ it is here: SQLite has one writer thread, WAL, synchronous=FULL
 and BEGIN IMMEDIATE; PostgreSQL has pooled connections, synchronous_commit=on, row locks
@@ -16,10 +17,12 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -41,8 +44,9 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.types import TypeDecorator
 
-from app.errors import Unavailable
+from app.errors import AwizoError, Unavailable
 
+I = TypeVar("I")  # noqa: E741 - an item
 P = ParamSpec("P")
 T = TypeVar("T")
 Verb = Callable[Concatenate[Connection, P], T]
@@ -93,11 +97,12 @@ class UtcInstant(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Job:
-    run: Callable[[Connection], Any]
+    verb: Callable[[Connection, Sequence[Any]], Sequence[Any]]
+    item: Any
     grouped: bool
-    future: "Future[Any]"
+    future: "asyncio.Future[Any]"
 
 
 class Database:
@@ -120,6 +125,8 @@ class Database:
         self._lane.start()
         # On SQLite every write goes through the one lane; PostgreSQL takes single writes beside it.
         self._writers = None if self.is_sqlite else ThreadPoolExecutor(_POOL_SIZE // 2, "db-write")
+        self._asked: dict[tuple[Any, ...], asyncio.Future[Any]] = {}
+        self._answering: asyncio.Task[None] | None = None
         self._bells: set[asyncio.Event] = set()
         self._closing = threading.Lock()
         self._closed = False
@@ -130,17 +137,42 @@ class Database:
             self._readers, self._read_engine, lambda tx: verb(tx, *args, **kwargs)
         )
 
+    def ask(self, verb: Verb[P, T], *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]":
+        """Read as ``read`` does, in one snapshot with what others ask; arguments are hashable.
+
+        The snapshot is taken after the question. Equal questions are put to the database once, and
+        share the answer.
+        """
+        question = (verb, args, tuple(kwargs.items()))
+        answer = self._asked.get(question)
+        if answer is None:
+            answer = self._asked[question] = asyncio.get_running_loop().create_future()
+        if self._answering is None:
+            self._answering = asyncio.create_task(self._answer())
+        shared = asyncio.shield(answer)
+        shared.add_done_callback(_see)
+        return shared
+
     async def write(self, verb: Verb[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a verb in a transaction of its own; it is durable when this returns."""
         if self._writers is not None:
             return await self._in_thread(
                 self._writers, self._engine, lambda tx: verb(tx, *args, **kwargs)
             )
-        return await self._enqueue(lambda tx: verb(tx, *args, **kwargs), grouped=False)
+        return await self._enqueue(_call_each, lambda tx: verb(tx, *args, **kwargs), grouped=False)
 
     async def write_grouped(self, verb: Verb[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a verb in a shared transaction; it is durable when this returns, and may run twice."""
-        return await self._enqueue(lambda tx: verb(tx, *args, **kwargs), grouped=True)
+        return await self._enqueue(_call_each, lambda tx: verb(tx, *args, **kwargs), grouped=True)
+
+    async def write_merged(
+        self, verb: Callable[[Connection, Sequence[I]], Sequence[T]], item: I
+    ) -> T:
+        """Like ``write_grouped``, for a verb that does the items of many callers at one stroke.
+
+        verb: takes items and returns their results in the same order.
+        """
+        return await self._enqueue(verb, item, grouped=True)
 
     def ring(self) -> None:
         """Wake every loop of this process that waits for work (after a commit, same event loop)."""
@@ -177,12 +209,34 @@ class Database:
             running = loop.run_in_executor(pool, self._run_alone, engine, run)
         return await asyncio.shield(running)
 
-    async def _enqueue(self, run: Callable[[Connection], T], *, grouped: bool) -> T:
-        future: Future[T] = Future()
+    async def _enqueue(
+        self, verb: Callable[[Connection, Sequence[I]], Sequence[T]], item: I, *, grouped: bool
+    ) -> T:
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         with self._closing:
             self._require_open()
-            self._jobs.put(_Job(run, grouped, future))
-        return await asyncio.shield(asyncio.wrap_future(future))
+            self._jobs.put(_Job(verb, item, grouped, future))
+        return await asyncio.shield(future)
+
+    async def _answer(self) -> None:
+        try:
+            while self._asked:
+                asked, self._asked = self._asked, {}
+                answers = await self._read_all(list(asked))
+                for future, answer in zip(asked.values(), answers, strict=True):
+                    _settle(future, answer)
+        finally:
+            self._answering = None
+
+    async def _read_all(self, asked: list[tuple[Any, ...]]) -> Sequence[Any]:
+        """Return an answer, or what was raised, for each question."""
+        try:
+            return await self.read(_answer_each, asked)
+        except AwizoError as error:
+            return [error] * len(asked)
+        except Exception:  # one of them broke the transaction: each by itself
+            alone = (self.read(verb, *args, **dict(kwargs)) for verb, args, kwargs in asked)
+            return await asyncio.gather(*alone, return_exceptions=True)
 
     def _require_open(self) -> None:
         if self._closed:
@@ -214,22 +268,17 @@ class Database:
                 return
 
     def _run_group(self, group: list[_Job]) -> None:
-        if len(group) > 1:
-            try:
-                results = self._run_alone(self._engine, lambda tx: [job.run(tx) for job in group])
-            except Exception:  # noqa: S110 - not swallowed: each member is repeated by itself below
-                pass
-            else:
-                for job, result in zip(group, results, strict=True):
-                    job.future.set_result(result)
+        results: list[tuple[_Job, Any]]
+        try:
+            results = self._run_alone(self._engine, partial(_run_jobs, group=group))
+        except BaseException as error:
+            if len(group) > 1:
+                for job in group:  # so that one that fails takes nobody with it
+                    self._run_group([job])
                 return
-        for job in group:
-            try:
-                result = self._run_alone(self._engine, job.run)
-            except BaseException as error:
-                job.future.set_exception(error)
-            else:
-                job.future.set_result(result)
+            results = [(group[0], error)]
+        for job, result in results:
+            _report(job, result)
 
     def _run_alone(self, engine: Engine, run: Callable[[Connection], T]) -> T:
         for attempt in range(_TRIES):
@@ -250,6 +299,50 @@ class Database:
                     raise _as_unavailable(error) from error
                 raise
         raise AssertionError("unreachable")
+
+
+def _call_each(tx: Connection, runs: Sequence[Callable[[Connection], T]]) -> list[T]:
+    return [run(tx) for run in runs]
+
+
+def _answer_each(tx: Connection, asked: Sequence[tuple[Any, ...]]) -> list[Any]:
+    answers: list[Any] = []
+    for verb, args, kwargs in asked:
+        try:
+            answers.append(verb(tx, *args, **dict(kwargs)))
+        except AwizoError as error:  # an answer, too: the transaction goes on
+            answers.append(error)
+    return answers
+
+
+def _run_jobs(tx: Connection, group: list[_Job]) -> list[tuple[_Job, Any]]:
+    by_verb: dict[Any, list[_Job]] = {}
+    for job in group:
+        by_verb.setdefault(job.verb, []).append(job)
+    return [
+        (job, result)
+        for verb, jobs in by_verb.items()
+        for job, result in zip(jobs, verb(tx, [job.item for job in jobs]), strict=True)
+    ]
+
+
+def _report(job: _Job, result: Any) -> None:
+    with suppress(RuntimeError):  # the event loop is closed: nobody waits any more
+        job.future.get_loop().call_soon_threadsafe(_settle, job.future, result)
+
+
+def _settle(future: "asyncio.Future[Any]", result: Any) -> None:
+    if isinstance(result, BaseException):
+        future.set_exception(result)
+        _see(future)
+    else:
+        future.set_result(result)
+
+
+def _see(future: "asyncio.Future[Any]") -> None:
+    """Keep asyncio from logging an error whose receiver has gone away."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _as_unavailable(error: DBAPIError) -> Unavailable:

@@ -43,8 +43,6 @@ class SignIn:
             from app.accounts import tokens  # a tenth of a second, for those who use it
 
             self._tokens = tokens.TokenReader(settings, clock)
-        self._waiting: list[tuple[tuple[str, ...], asyncio.Future[dict[str, KeyRow]]]] = []
-        self._reading: asyncio.Task[None] | None = None
         self._touching: dict[str, asyncio.Task[None]] = {}
 
     async def identify(self, token: str, request_id: str | None = None) -> Caller:
@@ -52,7 +50,7 @@ class SignIn:
         if not token.isascii() or len(token) > _MOST_TOKEN_CHARACTERS:
             raise _refuse()
         refusal = _refuse()
-        for row in (await self._find(keys.candidate_prefixes(token))).values():
+        for row in (await self._db.ask(keys.find_keys, keys.candidate_prefixes(token))).values():
             if self._vault.matches(keys.PURPOSE, token.encode(), row.hash):
                 try:
                     return self._admit(row, request_id)
@@ -94,33 +92,6 @@ class SignIn:
             await self._db.write(keys.touch_key, key_id, at)
         except AwizoError as error:  # the request it belongs to has its own answer
             _log.warning("last_used_at_not_written", key=key_id, cause=error.code)
-
-    async def _find(self, prefixes: tuple[str, ...]) -> dict[str, KeyRow]:
-        """Read rows together with whoever else asks; the read begins after the question."""
-        answer: asyncio.Future[dict[str, KeyRow]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((prefixes, answer))
-        if self._reading is None:
-            self._reading = asyncio.create_task(self._read())
-        rows = await answer
-        return {prefix: rows[prefix] for prefix in prefixes if prefix in rows}
-
-    async def _read(self) -> None:
-        try:
-            while self._waiting:
-                asked, self._waiting = self._waiting, []
-                wanted = {prefix for prefixes, _ in asked for prefix in prefixes}
-                try:
-                    rows = await self._db.read(keys.find_keys, wanted)
-                except Exception as error:
-                    for _, answer in asked:
-                        if not answer.done():
-                            answer.set_exception(error)
-                else:
-                    for _, answer in asked:
-                        if not answer.done():
-                            answer.set_result(rows)
-        finally:
-            self._reading = None
 
 
 def _refuse() -> Unauthenticated:
