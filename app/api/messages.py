@@ -174,17 +174,19 @@ def read_message(tx: Connection, caller: Caller, message_id: str, at: datetime) 
     ]
     paused_until = read_health(tx, row.account_id).paused_until if row.due_at else None
     addresses = {each.id: each.address for each in recipients}
-    attempts = tx.execute(
-        select(attempt).where(attempt.c.message_id == row.id).order_by(attempt.c.id)
+    places = {each.id: each.position for each in recipients}
+    attempts = sorted(
+        (
+            each
+            for each in tx.execute(select(attempt).where(attempt.c.message_id == row.id))
+            if each.recipient_id in places
+        ),
+        key=lambda each: (each.ended_at, places[each.recipient_id]),
     )
     shown = show_message(row, recipients, paused_until=paused_until, at=at)
     return MessageDetail(
         **dict(shown),
-        attempts=[
-            show_attempt(each, addresses[each.recipient_id])
-            for each in attempts
-            if each.recipient_id in addresses
-        ],
+        attempts=[show_attempt(each, addresses[each.recipient_id]) for each in attempts],
     )
 
 
