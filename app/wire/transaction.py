@@ -190,9 +190,9 @@ class Carrying:
         except (OSError, SMTPException, ProtocolViolation) as exc:
             self._report(phase, False, started, detail=describe(exc))
             self._break(exc, phase)
-        # DATA as a step is done when the final reply is there.
+        # DATA as a step is done when the final reply is there; anything but 354 ends it.
         if phase != "data" or reply.code != _START_INPUT:
-            self._report(phase, reply.is_positive, started, reply, detail)
+            self._report(phase, reply.is_positive and phase != "data", started, reply, detail)
         if reply.code == SERVICE_CLOSING:
             self._close_by(reply, phase)
         return reply
