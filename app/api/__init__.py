@@ -6,6 +6,7 @@ A new router module is imported here and added to ``ROUTERS``; nothing else regi
 from fastapi import APIRouter
 
 from app.api.audit import router as audit_router
+from app.api.batch import router as batch_router
 from app.api.config import router as config_router
 from app.api.config import scoped as scoped_config_routers
 from app.api.config_switch import scoped as switch_routers
@@ -13,6 +14,7 @@ from app.api.describe import describe_api
 from app.api.events import router as events_router
 from app.api.keys import router as keys_router
 from app.api.messages import router as messages_router
+from app.api.probe import router as probe_router
 from app.api.scope_templates import scoped as scoped_template_routers
 from app.api.send import router as send_router
 from app.api.state import router as state_router
@@ -27,8 +29,10 @@ ROUTERS: list[APIRouter] = [
     audit_router,
     state_router,
     send_router,
+    batch_router,
     messages_router,
     events_router,
+    probe_router,
     config_router,
     *scoped_config_routers,
     *switch_routers,
