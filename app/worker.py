@@ -25,7 +25,8 @@ from app.outbox.expire import expire
 from app.outbox.hold import hold_due
 from app.outbox.office import Office
 from app.outbox.prune import prune
-from app.outbox.queue import Policy, find_ready, renew, sweep
+from app.outbox.queue import find_ready, renew
+from app.outbox.settle import Policy, sweep
 from app.settings import parse_schedule
 
 _SWEEP_S = 1.0
@@ -78,8 +79,8 @@ class Worker:
             _, late = await asyncio.wait(tasks, timeout=self._office.settings.stop_grace_s)
             for carriers in self._carriers.values():
                 for task, carrier in carriers.items():
-                    if task in late:
-                        carrier.abort()
+                    if task in late and not carrier.abort():
+                        task.cancel()
             if late:
                 _, stuck = await asyncio.wait(late, timeout=10)
                 for task in stuck:
@@ -151,6 +152,8 @@ class Worker:
 
     def _end_carrier(self, account_id: str, task: asyncio.Task[None]) -> None:
         self._carriers[account_id].pop(task, None)
+        if self._wakes[account_id].is_set():  # rung while it ended: somebody else is to come
+            self._bell.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             # Its claim, if it had one, is no longer renewed and comes back with its lease.
             _log.error("carrier_failed", worker=self.id, account=account_id, exc_info=error)

@@ -1,6 +1,6 @@
 """Once more: retry the same message now, or release one that is held."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, update
@@ -15,7 +15,7 @@ from app.errors import Conflict, Fault, Refused
 from app.outbox.accept import smtp_password_place
 from app.outbox.events import Note, record
 from app.outbox.reach import lock_visible
-from app.outbox.rows import move, read_recipients, refresh
+from app.outbox.rows import ERASED, move, read_recipients, refresh, restart_clock
 from app.outbox.tables import FORCED, message
 from app.vault import Vault
 
@@ -27,19 +27,18 @@ def retry(tx: Connection, caller: Caller, message_id: str) -> None:
     row = lock_visible(tx, caller, message_id)
     _require_sendable(row)
     at = now(tx)
-    again = [each for each in read_recipients(tx, row.id) if each.state in _RETRIABLE]
+    again = [
+        each
+        for each in read_recipients(tx, row.id)
+        if each.state in _RETRIABLE and each.address != ERASED
+    ]
     if not again:
         raise Conflict(
             "There is nothing to retry: no recipient is waiting or has failed. A held message is "
             "released, a sent one sent anew with resend.",
             code="nothing_to_retry",
         )
-    give_up_at = at + timedelta(hours=row.give_up_after_h)
-    tx.execute(
-        update(message)
-        .where(message.c.id == row.id)
-        .values(priority=FORCED, give_up_at=give_up_at, send_at=None)
-    )
+    restart_clock(tx, row, at, priority=FORCED, send_at=None)
     _note(tx, row, caller, "message.retried", at)
     move(
         tx,
@@ -79,6 +78,7 @@ def release(
     if smtp_password is not None and settings.password_mode == "ask":
         sealed = seal_for_target(vault, smtp_password, smtp_password_place(row.id), settings)
         tx.execute(update(message).where(message.c.id == row.id).values(smtp_password=sealed))
+    restart_clock(tx, row, at)
     _note(tx, row, caller, "message.released", at)
     due_at = max(at, row.send_at) if row.send_at else at
     move(tx, row, held, state="queued", due_at=due_at, at=at, event="queued")

@@ -13,11 +13,12 @@ from app.db import now
 from app.errors import Conflict
 from app.outbox.order import Reference
 from app.outbox.reach import lock_visible, narrow_to_visible
-from app.outbox.rows import move, read_recipients, refresh
+from app.outbox.rows import lock_message, move, read_recipients, refresh
 from app.outbox.status import WAITING
 from app.outbox.tables import message
 
 _CANCELLABLE = WAITING | {"held"}
+_NEVER_SENT = {"cancelled", "expired", "failed", "suppressed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,8 @@ def cancel_by_reference(tx: Connection, caller: Caller, reference: Reference) ->
     too_late: list[str] = []
     at = now(tx)
     for message_id in found:
-        row = lock_visible(tx, caller, message_id)
-        if row.status in ("cancelled", "expired", "failed"):
+        row = lock_message(tx, message_id)
+        if row is None or row.status in _NEVER_SENT:
             continue
         (cancelled if _cancel_locked(tx, row, at) else too_late).append(message_id)
     return Cancelled(tuple(cancelled), tuple(too_late))

@@ -17,23 +17,25 @@ from app.configuration.model import StoredAccount
 from app.configuration.secrets import open_for_target
 from app.errors import Unavailable
 from app.outbox.accept import smtp_password_place
-from app.outbox.carry import Carriage, load_carriage, read_body, settle_session
+from app.outbox.carry import Carriage, Tried, claim_next, read_body, settle_session
 from app.outbox.judge import (
-    TROUBLE,
-    describe_trouble,
+    describe_failed,
+    find_trouble,
     hold_all,
     judge,
+    judge_failed,
     make_envelope,
     make_target,
-    read_lot,
+    reached_mail,
     refuse_erased,
+    return_all,
     spread,
 )
 from app.outbox.office import Office
-from app.outbox.queue import Claimed, Outcome, Policy, Wait, claim, mark
+from app.outbox.queue import Claimed, Wait, mark
+from app.outbox.settle import Outcome, Policy
 from app.settings import parse_schedule
 from app.vault import CannotOpen
-from app.wire.envelope import Verdict
 from app.wire.session import Session
 from app.wire.steps import SessionFailed
 from app.wire.target import Secret
@@ -83,15 +85,23 @@ class Carrier:
         try:
             while not self._stopping.is_set():
                 self._wake.clear()
-                if not await self._carry_next() and not await self._idle():
+                if await self._carry_next() or await self._idle():
+                    continue
+                await self._close_session()
+                if not self._wake.is_set():  # while it said goodbye
                     return
         finally:
             await self._close_session()
 
-    def abort(self) -> None:
-        """Drop the connection: a final reply that is still awaited becomes uncertain."""
-        if self._session is not None:
-            self._session.abort()
+    def abort(self) -> bool:
+        """Drop the connection: a final reply that is still awaited becomes uncertain.
+
+        False where there is none yet: then the task may be cancelled, and its claim is given back.
+        """
+        if self._session is None:
+            return False
+        self._session.abort()
+        return True
 
     async def _idle(self) -> bool:
         """Wait for the next message; False when it is time to go."""
@@ -106,60 +116,60 @@ class Carrier:
     async def _carry_next(self) -> bool:
         """Carry one message; False where none is due."""
         office = self._office
-        account = await office.db.read(load_carriage, self._account_id)
         claim_id = f"{self._worker_id}.{self._next_number()}"
         # Held before the claim commits, so that a slow start cannot lose the lease unrenewed.
         self._active.add(claim_id)
         try:
-            claimed = await office.db.write_grouped(
-                claim,
-                self._account_id,
-                claim_id,
-                lease_s=office.settings.lease_s,
-                lot=read_lot(account.stored.settings),
+            carriage, claimed = await office.db.write_grouped(
+                claim_next, self._account_id, claim_id, lease_s=office.settings.lease_s
             )
             if claimed is None:
                 return False
             if isinstance(claimed, Wait):
                 return await self._wait_for_lot(claimed)
-            if account.may_widen:
+            if carriage.may_widen:
                 self._more()
-            await self._carry(claimed, account)
+            await self._carry(claimed, carriage)
         finally:
             self._active.discard(claim_id)
         return True
 
     async def _wait_for_lot(self, wait: Wait) -> bool:
-        delay_s = (wait.until - self._office.clock()).total_seconds()
         try:
-            async with asyncio.timeout(max(0.02, min(delay_s, 5))):
+            # Asked again every second: LIMITE may be changed, the rest of a lot given back.
+            async with asyncio.timeout(max(0.02, min(wait.delay_s, 1))):
                 await self._stopping.wait()
         except TimeoutError:
             return True
         return False
 
-    async def _carry(self, claimed: Claimed, account: Carriage) -> None:
+    async def _carry(self, claimed: Claimed, carriage: Carriage) -> None:
         everyone = [each.id for each in claimed.recipients]
-        if account.stored.settings is None:
-            await self._settle(claimed, hold_all(everyone, "scope_removed"), reached_mail=False)
+        nothing = Tried(carriage.stored.version, reached_mail=False)
+        if carriage.stored.settings is None:
+            await self._settle(claimed, hold_all(everyone, "scope_removed"), nothing)
             return
         try:
-            password = self._open_password(claimed, account.stored)
+            password = self._open_password(claimed, carriage.stored)
         except CannotOpen:
-            await self._settle(claimed, hold_all(everyone, "awaiting_password"), reached_mail=False)
+            await self._settle(claimed, hold_all(everyone, "awaiting_password"), nothing)
             return
         try:
-            session = await self._take_session(account, password)
+            body = await self._office.db.read(read_body, claimed.message.id)
+            if body is None:
+                refused = [refuse_erased(each) for each in everyone]
+                await self._settle(claimed, refused, nothing)
+                return
+            session = await self._take_session(carriage, password)
         except SessionFailed as failed:
-            await self._settle_failed(claimed, account, failed)
-            return
-        body = await self._office.db.read(read_body, claimed.message.id)
-        if body is None:
-            await self._settle(
-                claimed, [refuse_erased(each) for each in everyone], reached_mail=False
-            )
-            return
-        await self._send(session, claimed, body)
+            await self._settle_failed(claimed, carriage, failed)
+        except Unavailable:
+            await self._settle(claimed, return_all(everyone), nothing)
+        except asyncio.CancelledError:  # the worker stops, and nothing has gone out
+            await self._settle(claimed, return_all(everyone), nothing)
+            raise
+        else:
+            await self._send(session, claimed, carriage, body)
 
     def _open_password(self, claimed: Claimed, stored: StoredAccount) -> Secret | None:
         """Return the password to log in with; raise ``CannotOpen`` where it is to be entered."""
@@ -198,15 +208,20 @@ class Carrier:
             self._server = settings.server
         return self._session
 
-    async def _send(self, session: Session, claimed: Claimed, body: bytes) -> None:
+    async def _send(
+        self, session: Session, claimed: Claimed, carriage: Carriage, body: bytes
+    ) -> None:
         office = self._office
         redirect = office.settings.redirect_to
         envelope = make_envelope(office, claimed, redirect)
-        # A lease that was lost before the dot: nothing goes out and nothing is written.
         ids = [each.id for each in claimed.recipients]
 
-        async def mark_it() -> bool:
-            return await office.db.write_grouped(mark, claimed.id, ids)
+        async def mark_it(accepted: tuple[int, ...]) -> bool:
+            marked = ids if redirect else [ids[index] for index in accepted]
+            try:
+                return await office.db.write_grouped(mark, claimed.id, marked)
+            except Unavailable:
+                return False  # without a durable mark no dot: handed back untried
 
         transaction = await session.send(
             envelope,
@@ -216,19 +231,34 @@ class Carrier:
         )
         verdicts = spread(transaction, len(ids), redirect)
         outcomes = [judge(each, verdict) for each, verdict in zip(ids, verdicts, strict=True)]
-        trouble = next((verdict for verdict in verdicts if verdict.cause in TROUBLE), None)
-        await self._settle(claimed, outcomes, session=session, trouble=trouble)
+        tried = Tried(
+            version=carriage.stored.version,
+            server=self._server,
+            tls=session.tls_facts.version if session.tls_facts else None,
+            capabilities=asdict(session.capabilities),
+            starttls_offered=session.starttls_offered,
+            dsn_refused=session.dsn_refused,
+            trouble=find_trouble(verdicts),
+            reached_mail=reached_mail(transaction),
+        )
+        await self._settle(claimed, outcomes, tried)
 
-    async def _settle(
-        self,
-        claimed: Claimed,
-        outcomes: Sequence[Outcome],
-        *,
-        session: Session | None = None,
-        trouble: Verdict | None = None,
-        failed: SessionFailed | None = None,
-        reached_mail: bool = True,
+    async def _settle_failed(
+        self, claimed: Claimed, carriage: Carriage, failed: SessionFailed
     ) -> None:
+        settings = carriage.stored.settings
+        outcomes = [judge_failed(each.id, failed, settings) for each in claimed.recipients]
+        # A refused password of the message's own: the account is not to blame.
+        blamed = not any(each.hold for each in outcomes)
+        tried = Tried(
+            version=carriage.stored.version,
+            server=settings.server if settings else None,
+            trouble=describe_failed(failed) if blamed else None,
+            reached_mail=False,
+        )
+        await self._settle(claimed, outcomes, tried)
+
+    async def _settle(self, claimed: Claimed, outcomes: Sequence[Outcome], tried: Tried) -> None:
         """Write what came of it, again and again while the database is away."""
         jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
         while True:
@@ -237,50 +267,15 @@ class Carrier:
                     settle_session,
                     claimed,
                     tuple(outcomes),
+                    tried,
                     policy=self._policy,
                     jitter=jitter,
-                    server=self._server if session else None,
-                    tls=session.tls_facts.version if session and session.tls_facts else None,
-                    capabilities=asdict(session.capabilities) if session else None,
-                    starttls_offered=bool(session and session.starttls_offered),
-                    dsn_refused=bool(session and session.dsn_refused),
-                    trouble=describe_trouble(trouble, failed),
-                    reached_mail=reached_mail,
                 )
                 break
             except Unavailable:
                 await asyncio.sleep(1)
         self._office.db.ring()
         _write_log(self._office, self._worker_id, claimed, outcomes, ours)
-
-    async def _settle_failed(
-        self, claimed: Claimed, account: Carriage, failed: SessionFailed
-    ) -> None:
-        reply = failed.reply
-        settings = account.stored.settings
-        own_password = settings is not None and settings.password_mode == "ask"
-        refused = failed.cause in ("credentials_refused", "auth_disabled")
-        outcomes = [
-            Outcome(
-                each.id,
-                "trouble",
-                phase=failed.step,
-                cause=failed.cause,
-                code=reply.code if reply else None,
-                enhanced=reply.enhanced if reply else None,
-                reply=reply.text if reply else failed.detail,
-                local=reply is None,
-                # A password of this message's own: the account is not to blame.
-                hold="password_refused" if own_password and refused else None,
-            )
-            for each in claimed.recipients
-        ]
-        await self._settle(
-            claimed,
-            outcomes,
-            failed=None if own_password and refused else failed,
-            reached_mail=False,
-        )
 
     async def _close_session(self) -> None:
         session, self._session, self._key = self._session, None, None

@@ -10,11 +10,9 @@ from app.accounts import audit
 from app.accounts.caller import Caller
 from app.db import now
 from app.mime.address import Mailbox
-from app.outbox.rows import lock_message, move, read_recipients, refresh
+from app.outbox.rows import ERASED, lock_message, move, read_recipients, refresh
 from app.outbox.status import LAST
 from app.outbox.tables import attempt, event, idempotency, message, message_body, recipient
-
-ERASED = "erased@invalid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +29,13 @@ def erase(tx: Connection, caller: Caller, address: Mailbox) -> Erased:
     caller.require("admin")
     at = now(tx)
     found = tx.scalars(
-        select(recipient.c.message_id).where(recipient.c.address_key == address.key).distinct()
+        select(recipient.c.message_id)
+        .where(recipient.c.address_key == address.key)
+        .distinct()
+        .order_by(recipient.c.message_id)
     ).all()
     pending = 0
-    for message_id in sorted(found):
+    for message_id in found:
         row = lock_message(tx, message_id)
         if row is None:
             continue
@@ -42,7 +43,7 @@ def erase(tx: Connection, caller: Caller, address: Mailbox) -> Erased:
         waiting = [each for each in theirs if each.state not in LAST and each.state != "sending"]
         move(tx, row, waiting, state="cancelled", reason="erased", at=at, event="cancelled")
         others = [each for each in read_recipients(tx, row.id) if each.state not in LAST]
-        _erase_rows(tx, row, theirs, address.address)
+        _erase_rows(tx, row, [each.id for each in theirs])
         if others and not row.is_draft:
             pending += 1
             tx.execute(update(message).where(message.c.id == row.id).values(erase_at_end=True))
@@ -50,56 +51,50 @@ def erase(tx: Connection, caller: Caller, address: Mailbox) -> Erased:
             tx.execute(delete(message_body).where(message_body.c.message_id == row.id))
             tx.execute(update(message).where(message.c.id == row.id).values(body_erased_at=at))
         refresh(tx, row, at)
+    _erase_answers(tx, set(found), address)
     # The audit says that it was done, not for whom: that is what was asked for.
     audit.record(tx, caller, "recipient.erase", "recipients", None, {"messages": len(found)}, at)
     return Erased(len(found), pending)
 
 
-def _erase_rows(tx: Connection, row: Row[Any], theirs: list[Row[Any]], address: str) -> None:
-    ids = [each.id for each in theirs]
+def _erase_rows(tx: Connection, row: Row[Any], ids: list[str]) -> None:
+    # One that is being sent is erased, too: its claim has the address in memory, and ``settle``
+    # ends a recipient that it finds erased.
     tx.execute(
         update(recipient)
-        .where(recipient.c.id.in_(ids), recipient.c.state != "sending")
+        .where(recipient.c.id.in_(ids))
         .values(address=ERASED, address_key=ERASED, name="")
     )
     tx.execute(
         update(message)
         .where(message.c.id == row.id)
         .values(
-            subject="",
-            metadata={},
-            reference_number=None,
-            reference_customer=None,
+            subject="", metadata={}, warnings=[], reference_number=None, reference_customer=None
         )
     )
-    # Servers repeat the address in their replies.
-    tx.execute(update(attempt).where(attempt.c.recipient_id.in_(ids)).values(reply=None))
+    # Servers repeat the address in their replies, to the final dot for every recipient.
+    tx.execute(update(attempt).where(attempt.c.message_id == row.id).values(reply=None))
     tx.execute(update(event).where(event.c.message_id == row.id).values(data={}))
-    for key in tx.execute(
-        select(idempotency.c.owner_id, idempotency.c.key, idempotency.c.answer).where(
-            idempotency.c.owner_id == row.owner_id
+
+
+def _erase_answers(tx: Connection, message_ids: set[str], address: Mailbox) -> None:
+    """Take the address out of the answers that are remembered with their keys."""
+    for kept in tx.execute(select(idempotency)).all():
+        if message_ids.isdisjoint(kept.message_ids):
+            continue
+        tx.execute(
+            update(idempotency)
+            .where(idempotency.c.owner_id == kept.owner_id, idempotency.c.key == kept.key)
+            .values(answer=_blot(kept.answer, address.key))
         )
-    ):
-        if row.id in _list_ids(key.answer):
-            answer = _blot(key.answer, address)
-            tx.execute(
-                update(idempotency)
-                .where(idempotency.c.owner_id == key.owner_id, idempotency.c.key == key.key)
-                .values(answer=answer)
-            )
 
 
-def _list_ids(answer: Any) -> set[str]:
-    if "id" in answer:
-        return {answer["id"]}
-    return {each.get("id") for each in answer.get("data", ())}
-
-
-def _blot(value: Any, address: str) -> Any:
+def _blot(value: Any, key: str) -> Any:
     if isinstance(value, dict):
-        if value.get("address") == address:
+        named = value.get("address")
+        if isinstance(named, str) and Mailbox(named).key == key:
             return {**value, "address": ERASED, "name": ""}
-        return {name: _blot(member, address) for name, member in value.items()}
+        return {name: _blot(member, key) for name, member in value.items()}
     if isinstance(value, list):
-        return [_blot(member, address) for member in value]
+        return [_blot(member, key) for member in value]
     return value

@@ -15,7 +15,12 @@ def expire(tx: Connection, *, most: int = 200) -> int:
     late = list(
         tx.scalars(
             select(message.c.id)
-            .where(message.c.not_after < at, message.c.ended_at.is_(None), ~message.c.is_draft)
+            .where(
+                message.c.not_after < at,
+                message.c.ended_at.is_(None),
+                message.c.status != "sending",  # its outcome comes first
+                ~message.c.is_draft,
+            )
             .order_by(message.c.id)
             .limit(most)
         )

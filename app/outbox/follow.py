@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from app.configuration.load import load_account
 from app.outbox.health import close_breaker
 from app.outbox.hold import hold
-from app.outbox.rows import lock_message, move, read_recipients, refresh
+from app.outbox.rows import lock_message, move, read_recipients, refresh, restart_clock
 from app.outbox.tables import message, recipient
 
 
@@ -23,7 +23,7 @@ def configuration_changed(tx: Connection, account_id: str, at: datetime) -> None
         select(message.c.id)
         .where(
             message.c.account_id == account_id,
-            message.c.status == "held",
+            message.c.ended_at.is_(None),
             exists(
                 select(recipient.c.id).where(
                     recipient.c.message_id == message.c.id,
@@ -44,6 +44,7 @@ def configuration_changed(tx: Connection, account_id: str, at: datetime) -> None
             if each.state == "held" and each.reason == "awaiting_password"
         ]
         due_at = max(at, row.send_at) if row.send_at else at
+        restart_clock(tx, row, at)
         move(tx, row, held, state="queued", due_at=due_at, at=at, event="released")
         refresh(tx, row, at)
 

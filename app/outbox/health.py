@@ -43,10 +43,16 @@ def read_health(tx: Connection, account_id: str) -> Health:
 def note_trouble(
     tx: Connection, account_id: str, *, cause: str, detail: str, at: datetime
 ) -> datetime:
-    """Pause the account because of its configuration; return when it is tried again."""
+    """Pause the account because of its configuration; return when it is tried again.
+
+    Several connections that fail together are one trouble: only the first lengthens the wait.
+    """
     ensure_state(tx, account_id)
-    failures = read_health(tx, account_id).failures + 1
-    until = at + timedelta(seconds=_WAITS_S[min(failures, len(_WAITS_S)) - 1])
+    known = read_health(tx, account_id)
+    failures, until = known.failures, known.paused_until
+    if until is None or until <= at:
+        failures += 1
+        until = at + timedelta(seconds=_WAITS_S[min(failures, len(_WAITS_S)) - 1])
     tx.execute(
         update(account_state)
         .where(account_state.c.account_id == account_id)

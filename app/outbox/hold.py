@@ -7,6 +7,7 @@ from sqlalchemy.engine import Connection
 
 from app.db import now
 from app.outbox.rows import lock_message, move, read_recipients, refresh
+from app.outbox.settle import hold_claimed
 from app.outbox.status import WAITING
 from app.outbox.tables import message
 
@@ -31,8 +32,8 @@ def hold(tx: Connection, reason: str, *where: ColumnElement[bool], most: int = 5
 
 
 def hold_queue(tx: Connection) -> int:
-    """Hold all that waits, after a restore: nobody knows which of it has gone out meanwhile."""
-    return hold(tx, "queue_held")
+    """Hold all that waits or was under way, after a restore: nobody knows what of it went out."""
+    return hold(tx, "queue_held") + hold_claimed(tx, "queue_held")
 
 
 def hold_due(tx: Connection) -> int:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from app.configuration.model import SmtpSettings
 from app.outbox.identity import make_envid
 from app.outbox.office import Office
-from app.outbox.queue import Claimed, Lot, Outcome
+from app.outbox.queue import Claimed, Lot
+from app.outbox.settle import Outcome
 from app.wire.envelope import Envelope, Recipient, Transaction, Verdict
 from app.wire.steps import SessionFailed
 from app.wire.target import Secret, Target
@@ -72,15 +73,55 @@ def judge(recipient_id: str, verdict: Verdict) -> Outcome:
     )
 
 
-def describe_trouble(
-    trouble: Verdict | None, failed: SessionFailed | None
-) -> tuple[str, str] | None:
-    """Return cause and words of what pauses the account, if anything does."""
-    if failed is not None:
-        return failed.cause, str(failed.reply) if failed.reply else failed.detail
-    if trouble is not None:
-        return trouble.cause or "protocol_error", str(trouble.reply or "")
+def reached_mail(transaction: Transaction) -> bool:
+    """Tell whether MAIL went out: not where we refused everything ourselves, nor where a kept
+    connection was found closed."""
+    return any(
+        (verdict.kind, verdict.phase) != ("not_tried", "mail")
+        and not (verdict.reply and verdict.reply.local)
+        for verdict in transaction.verdicts
+    )
+
+
+def find_trouble(verdicts: Sequence[Verdict]) -> tuple[str, str] | None:
+    """Return cause and words of what pauses the account, if a verdict says so."""
+    for verdict in verdicts:
+        if verdict.cause in TROUBLE:
+            return verdict.cause, str(verdict.reply or "")
     return None
+
+
+def describe_failed(failed: SessionFailed) -> tuple[str, str]:
+    """Return cause and words of a session that did not come about."""
+    return failed.cause, str(failed.reply) if failed.reply else failed.detail
+
+
+def judge_failed(
+    recipient_id: str, failed: SessionFailed, settings: SmtpSettings | None
+) -> Outcome:
+    """Return the outcome of a session that did not come about, for one recipient.
+
+    A refused password that belongs to the message alone (``ask``) holds the message.
+    """
+    own_password = settings is not None and settings.password_mode == "ask"
+    refused = failed.cause in ("credentials_refused", "auth_disabled")
+    reply = failed.reply
+    return Outcome(
+        recipient_id,
+        "trouble",
+        phase=failed.step,
+        cause=failed.cause,
+        code=reply.code if reply else None,
+        enhanced=reply.enhanced if reply else None,
+        reply=reply.text if reply else failed.detail,
+        local=reply is None,
+        hold="password_refused" if own_password and refused else None,
+    )
+
+
+def return_all(recipient_ids: Sequence[str]) -> list[Outcome]:
+    """Return outcomes that hand every recipient back untried."""
+    return [Outcome(each, None) for each in recipient_ids]
 
 
 def hold_all(recipient_ids: Sequence[str], reason: str) -> list[Outcome]:
@@ -97,7 +138,7 @@ def refuse_erased(recipient_id: str) -> Outcome:
         recipient_id,
         "refused",
         phase="body",
-        cause="bodyrefuse_erased",
+        cause="body_erased",
         reply="The content was erased before it could be sent.",
         local=True,
     )

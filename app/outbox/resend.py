@@ -32,7 +32,7 @@ def resend(
     account = load_account(tx, row.account_id)
     if row.is_draft:
         raise Conflict("A draft is not sent by Awizo; open it in a mail program.", code="is_draft")
-    if raw is None:
+    if raw is None or row.erase_at_end:
         raise Conflict("The content was erased; it cannot be sent again.", code="body_erased")
     if account is None or account.removed_at is not None or account.settings is None:
         raise Conflict("The configuration of this message is gone.", code="scope_removed")
@@ -74,12 +74,11 @@ def resend(
             for each in read_recipients(tx, row.id)
         ],
     )
-    for what, which, data in (
-        ("message.accepted", new, {"status": state, "resent_of": row.id}),
-        ("message.resent", row.id, {"as": new, "by": caller.name}),
+    for what, which, owner_id, data in (
+        ("message.accepted", new, caller.owner_id, {"status": state, "resent_of": row.id}),
+        ("message.resent", row.id, row.owner_id, {"as": new, "by": caller.name}),
     ):
-        note = Note(what, which, row.owner_id, row.user_id, at, data=data)
-        record(tx, [note])
+        record(tx, [Note(what, which, owner_id, row.user_id, at, data=data)])
     return new
 
 

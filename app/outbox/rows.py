@@ -6,7 +6,7 @@ the same transaction.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, select, update
@@ -16,6 +16,8 @@ from app.db import lock_rows
 from app.outbox.events import Note, record
 from app.outbox.status import LAST, WAITING, derive_status
 from app.outbox.tables import message, message_body, recipient
+
+ERASED = "erased@invalid"  # stands for an address that its owner had erased
 
 
 def lock_message(tx: Connection, message_id: str) -> Row[Any] | None:
@@ -83,6 +85,14 @@ def move(
             )
             for each in moved
         ],
+    )
+
+
+def restart_clock(tx: Connection, row: Row[Any], at: datetime, **values: Any) -> None:
+    """Give a message its whole time to be delivered again, from now; set further columns."""
+    give_up_at = max(row.give_up_at, at + timedelta(hours=row.give_up_after_h))
+    tx.execute(
+        update(message).where(message.c.id == row.id).values(give_up_at=give_up_at, **values)
     )
 
 
