@@ -88,24 +88,23 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     raise AssertionError(log.read_text())
 
 
-def run_steps(folder: Path, steps: list[Step]) -> list[tuple[str, list[int]]]:
+def run_steps(
+    folder: Path, steps: list[Step], port: int, smtp_port: int
+) -> list[tuple[str, list[int]]]:
     """Run the steps in one shell; return of each what it printed and the statuses it met."""
-    port, smtp_port = _take_port(), _take_port()
     script = [
         "set -euo pipefail",
         "curl() { command curl -sS --noproxy '*' -w '%{stderr}status %{http_code}\\n' \"$@\"; }",
     ]
     for number, step in enumerate(steps):
         script += [f"echo; echo '{_MARK} {number}' | tee /dev/stderr", step.commands]
-    text = "\n".join(script)
-    text = text.replace("127.0.0.1:8025", f"127.0.0.1:{port}").replace("2525", str(smtp_port))
     with (
         _run(folder, "demo", "--catch", str(smtp_port)),
         _run(folder, "serve", AWIZO_PORT=str(port)) as server,
     ):
         _wait_for(f"http://127.0.0.1:{port}/readyz", server, folder / "serve.log")
         done = subprocess.run(
-            ["bash", "-c", text], cwd=folder, capture_output=True, text=True, timeout=300,
+            ["bash", "-c", "\n".join(script)], cwd=folder, capture_output=True, text=True, timeout=300,
             encoding="utf-8",
         )  # fmt: skip
         print(done.stdout, done.stderr)
@@ -163,9 +162,12 @@ def find_difference(expected: Any, found: Any, where: str = "") -> str | None:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 @pytest.mark.parametrize("page", ["README.md", "docs/api.md"])
 def test_the_lines_of_a_tour_run_in_order_and_answer_as_shown(page, tmp_path):
-    steps = read_steps((ROOT / page).read_text())
+    port, smtp_port = _take_port(), _take_port()
+    text = (ROOT / page).read_text().replace("8025", str(port)).replace("2525", str(smtp_port))
+    steps = read_steps(text)
     assert len(steps) > 5
-    for step, (printed, statuses) in zip(steps, run_steps(tmp_path, steps), strict=True):
+    done = run_steps(tmp_path, steps, port, smtp_port)
+    for step, (printed, statuses) in zip(steps, done, strict=True):
         wanted = step.expected
         if step.kind == "http":
             status, _, wanted = wanted.partition("\n")
