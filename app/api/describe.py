@@ -9,6 +9,11 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from app.api.batch_order import BatchBody, BatchMessageBody
+from app.api.order import MessageBody, OrderBody
 
 _GUIDE = """\
 Awizo keeps the mail configuration of a company and its users, and sends templated mail for an ERP:
@@ -86,6 +91,14 @@ _TAGS = [
     {"name": "state", "description": "Health, readiness, metrics, limits."},
 ]
 
+# Bodies that the endpoints read themselves, so that FastAPI does not know them.
+_READ_BY_HAND: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+    (OrderBody, "validation"),
+    (MessageBody, "validation"),
+    (BatchBody, "validation"),
+    (BatchMessageBody, "validation"),
+]
+
 _FAULT: dict[str, Any] = {
     "type": "object",
     "required": ["pointer", "code", "detail"],
@@ -156,7 +169,11 @@ class Service(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Return the document."""
         document = super().openapi()
-        document["components"]["schemas"]["Problem"] = _PROBLEM
+        schemas = document["components"]["schemas"]
+        schemas["Problem"] = _PROBLEM
+        schemas |= models_json_schema(_READ_BY_HAND, ref_template="#/components/schemas/{model}")[
+            1
+        ]["$defs"]
         return document
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
 from app.errors import Fault, Malformed, Refused
+from app.mime.address import UNPRINTABLE
 
 _MOST_PARTS = 220  # 200 attachments, and room
 _MESSAGE_PART = "message"
@@ -38,6 +39,9 @@ def read_form(raw: bytes, content_type: str) -> tuple[bytes, tuple[FilePart, ...
     try:
         for segment, content in _split(raw, boundary):
             if segment.filename:
+                if UNPRINTABLE.search(segment.filename):
+                    detail = f"{segment.filename!a} holds what no file name can."
+                    faults.append(Fault("", "invalid_filename", detail))
                 files.append(FilePart(segment.filename, _read_type(segment), content))
             elif segment.name == _MESSAGE_PART and message is None:
                 message = content

@@ -2,23 +2,27 @@
 
 import asyncio
 import base64
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from app.accounts.caller import Caller
-from app.api.body import read_json
+from app.api.batch_order import KEY_PATTERN
+from app.api.body import read_json, require_json
+from app.api.collect import collect
 from app.api.gate import TheOffice
 from app.api.messages import read_message
 from app.api.multipart import FilePart, read_form
 from app.api.order import OrderBody, read_order
 from app.api.show import Message, show_accepted
 from app.api.sign_in import TheCaller
-from app.errors import Fault, Malformed, TooLarge, Unsupported
-from app.outbox.accept import Accepted, accept
-from app.outbox.idempotency import Attempted, Replay, find_replay, make_canonical
+from app.errors import Fault, TooLarge
+from app.mime.protect import Plain
+from app.outbox.accept import accept
+from app.outbox.idempotency import Answered, Attempted, find_replay, make_canonical
 from app.outbox.office import Office
 from app.outbox.prepare import Prepared, prepare
 from app.outbox.reach import sees_hidden
@@ -26,47 +30,48 @@ from app.outbox.status import LAST
 
 router = APIRouter(tags=["sending"])
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _POLL_S = 0.25
 _ALONE_BYTES = 1024 * 1024
+_IN_THREAD_BYTES = 256 * 1024  # from here on reading a body holds the event loop for milliseconds
 IdempotencyKey = Annotated[
     str | None,
     Header(
         min_length=1,
         max_length=256,
+        pattern=KEY_PATTERN,
         description="The same key and body give the same answer, and one message.",
         examples=["reminder-2/KONTR-0042/2026-11-22"],
     ),
 ]
+_FORM = {
+    "type": "object",
+    "required": ["message"],
+    "description": "File parts are attachments; `attachments` of the message may name them.",
+    "properties": {
+        "message": {"type": "string", "contentMediaType": "application/json"},
+        "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
+    },
+}
 
 
-async def read_request(request: Request) -> tuple[Any, tuple[FilePart, ...]]:
-    """Return the JSON of a request and the files beside it."""
-    content_type = request.headers.get("content-type", "")
-    media_type = content_type.partition(";")[0].strip().lower()
-    raw = await request.body()
-    if not raw:
-        raise Malformed("Send the message as JSON.", code="malformed_json")
-    if media_type == "multipart/form-data":
-        message, files = read_form(raw, content_type)
-        return read_json(message), files
-    if media_type == "application/json" or (
-        media_type.startswith("application/") and media_type.endswith("+json")
-    ):
-        return read_json(raw), ()
-    raise Unsupported("Send application/json, or multipart/form-data with a message part.")
+async def beside(size_bytes: int, do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do it here, or in a thread where there is much to do."""
+    if size_bytes > _IN_THREAD_BYTES:
+        return await asyncio.to_thread(do, *args, **kwargs)
+    return do(*args, **kwargs)
 
 
-def check_size(office: Office, prepared_bytes: int) -> None:
-    """Raise ``TooLarge`` where attachments are over the limit."""
+def find_oversize(office: Office, attachments: Sequence[Plain]) -> list[Fault]:
+    """Say whether the attachments of a message are over the limit."""
     most = office.settings.max_attachment_bytes
-    if prepared_bytes > most:
-        raise TooLarge(
-            f"The attachments have {prepared_bytes} bytes, at most {most} are taken.",
-            code="attachments_too_large",
-            faults=[
-                Fault("/attachments", "attachments_too_large", f"Stay under {most} bytes together.")
-            ],
-        )
+    size_bytes = sum(len(each.content) for each in attachments)
+    if size_bytes <= most:
+        return []
+    detail = f"The attachments have {size_bytes} bytes, at most {most} are taken."
+    return [Fault("/attachments", "attachments_too_large", detail)]
 
 
 @router.post(
@@ -81,20 +86,8 @@ def check_size(office: Office, prepared_bytes: int) -> None:
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": OrderBody.model_json_schema()},
-                "multipart/form-data": {
-                    "schema": {
-                        "type": "object",
-                        "required": ["message"],
-                        "properties": {
-                            "message": {"type": "string", "contentMediaType": "application/json"},
-                            "file": {
-                                "type": "array",
-                                "items": {"type": "string", "format": "binary"},
-                            },
-                        },
-                    }
-                },
+                "application/json": {"schema": {"$ref": "#/components/schemas/OrderBody"}},
+                "multipart/form-data": {"schema": _FORM},
             },
         }
     },
@@ -113,66 +106,81 @@ async def send(
     The answer 202 means that it is stored durably, byte for byte as it will be sent.
     """
     caller.require("admin", "sender", "user")
-    raw, files = await read_request(request)
+    content = await request.body()
+    size = len(content)
+    raw, files = await beside(size, _read_request, request, content)
+    body, faults = collect(OrderBody, raw)
+    caller.acts_as(body.as_user)
     attempted = None
-    if idempotency_key is not None:
-        canonical = await asyncio.to_thread(
-            make_canonical, "send", raw, [part.content for part in files]
+    if idempotency_key is not None and not body.dry_run:
+        canonical = await beside(
+            size, make_canonical, "send", raw, [part.content for part in files]
         )
         attempted = Attempted(idempotency_key, canonical)
         replay = await office.db.read(find_replay, office.vault, caller.owner_id, attempted)
         if replay is not None:
-            return await _answer_replay(office, caller, replay, wait)
-    if isinstance(raw, dict) and isinstance(raw.get("as_user"), str):
-        caller.acts_as(raw["as_user"])
-    order, body, faults = read_order(raw, office.settings, user=caller.user, files=files)
-    check_size(office, sum(len(part.content) for part in order.attachments))
+            return await _answer(office, caller, replay, wait, replayed=True)
+    order = await beside(size, read_order, body, faults, user=caller.user, files=files)
+    oversize = find_oversize(office, order.attachments)
+    if oversize:
+        raise TooLarge(oversize[0].detail, faults=oversize)
     prepared = await prepare(office, order, faults=faults)
+    shown = show_accepted(
+        prepared, office.settings.delivery, hidden=sees_hidden(caller)
+    ).model_dump(mode="json")
     if body.dry_run:
-        return JSONResponse(_show_dry_run(office, caller, prepared), 200)
-    return await _store(office, caller, prepared, attempted, wait)
+        return JSONResponse(shown | _show_whole(prepared), 200)
+    answered = Answered(201 if prepared.is_draft else 202, shown, (prepared.id,))
+    replay = await _store(office, caller, prepared, answered, attempted)
+    return await _answer(office, caller, replay or answered, wait, replayed=replay is not None)
+
+
+def _read_request(request: Request, content: bytes) -> tuple[Any, tuple[FilePart, ...]]:
+    """Return the JSON of a request and the files beside it."""
+    content_type = request.headers.get("content-type", "")
+    message: bytes = content
+    files: tuple[FilePart, ...] = ()
+    if content_type.partition(";")[0].strip().lower() == "multipart/form-data":
+        message, files = read_form(content, content_type)
+    else:
+        require_json(request)
+    return read_json(message), files
 
 
 async def _store(
-    office: Office, caller: Caller, prepared: Prepared, attempted: Attempted | None, wait_s: float
-) -> Response:
-    delivery = office.settings.delivery
-    shown = show_accepted(prepared, delivery, hidden=sees_hidden(caller)).model_dump(mode="json")
-    status = 201 if prepared.is_draft else 202
+    office: Office,
+    caller: Caller,
+    prepared: Prepared,
+    answered: Answered,
+    attempted: Attempted | None,
+) -> Answered | None:
     # A large body alone: the acks of others must not wait behind it.
     alone = len(prepared.composed.raw) > _ALONE_BYTES
-    write = office.db.write if alone else office.db.write_grouped
-    stored = await write(
+    replay = await (office.db.write if alone else office.db.write_grouped)(
         accept,
         office.vault,
         caller,
-        (prepared,),
-        delivery=delivery,
-        answer=shown,
-        status=status,
+        prepared,
+        delivery=office.settings.delivery,
+        answered=answered,
         attempted=attempted,
     )
-    if isinstance(stored, Replay):
-        return await _answer_replay(office, caller, stored, wait_s)
     office.db.ring()
-    return await _answer(office, caller, stored, wait_s)
+    return replay
 
 
-async def _answer(office: Office, caller: Caller, stored: Accepted, wait_s: float) -> Response:
-    headers = {"Location": f"/messages/{stored.ids[0]}"}
-    if wait_s and stored.status == 202:
-        waited = await wait_for_verdicts(office, caller, stored.ids[0], wait_s)
-        if waited is not None:
-            return JSONResponse(waited, 200, headers)
-    return JSONResponse(stored.answer, stored.status, headers)
-
-
-async def _answer_replay(office: Office, caller: Caller, replay: Replay, wait_s: float) -> Response:
-    answer = await _answer(
-        office, caller, Accepted(replay.message_ids, replay.answer, replay.status), wait_s
-    )
-    answer.headers["Idempotent-Replayed"] = "true"
-    return answer
+async def _answer(
+    office: Office, caller: Caller, answered: Answered, wait_s: float, *, replayed: bool
+) -> Response:
+    message_id = answered.message_ids[0]
+    status, body = answered.status, answered.body
+    if wait_s and status == 202:
+        verdicts = await wait_for_verdicts(office, caller, message_id, wait_s)
+        status, body = (202, body) if verdicts is None else (200, verdicts)
+    response = JSONResponse(body, status, {"Location": f"/messages/{message_id}"})
+    if replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    return response
 
 
 async def wait_for_verdicts(
@@ -189,14 +197,18 @@ async def wait_for_verdicts(
     try:
         while True:
             bell.clear()
-            message = await office.db.read(read_message, caller, message_id, office.clock())
+            at = office.clock()
+            message = await office.db.read(read_message, caller, message_id, at)
             states = message.recipients
             if all(
                 each.state in LAST or (each.attempts and each.state != "sending") for each in states
             ):
                 return message.model_dump(mode="json")
             left = end - loop.time()
-            if left <= 0 or all(each.state == "held" for each in states):
+            waits_for_more = (
+                message.send_at is not None and (message.send_at - at).total_seconds() > left
+            )
+            if left <= 0 or waits_for_more or all(each.state == "held" for each in states):
                 return None
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(left, _POLL_S)):
@@ -205,10 +217,9 @@ async def wait_for_verdicts(
         office.db.remove_bell(bell)
 
 
-def _show_dry_run(office: Office, caller: Caller, prepared: Prepared) -> dict[str, Any]:
-    delivery = office.settings.delivery
-    shown = show_accepted(prepared, delivery, hidden=sees_hidden(caller)).model_dump(mode="json")
-    return shown | {
+def _show_whole(prepared: Prepared) -> dict[str, Any]:
+    """Return what only a dry run shows."""
+    return {
         "dry_run": True,
         "html": prepared.rendered.html,
         "text": prepared.rendered.text,

@@ -13,12 +13,11 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Protocol
 
 from app.errors import Fault, Notice, Unavailable, refuse
 from app.mime.aes_zip import Member, clean_names, write_zip
 from app.mime.frames import Outcome
-from app.mime.pool import ProtectPool
 
 ZIP_NAMES = {"pl": "zalaczniki.zip", "fr": "pieces-jointes.zip"}
 PDF_HEAD_BYTES = 1024  # where readers look for "%PDF-" (PDF Reference 1.7, appendix H, note 13)
@@ -73,6 +72,14 @@ class Protection:
     warnings: tuple[Notice, ...]
 
 
+class Encrypter(Protocol):
+    """What encrypts PDFs: ``pool.ProtectPool``, or what keeps its results for several messages."""
+
+    async def encrypt(self, content: bytes, password: str) -> Outcome:
+        """Encrypt one PDF; see ``ProtectPool.encrypt``."""
+        ...
+
+
 def check_password(
     password: str, pointer: str
 ) -> tuple[str, tuple[Fault, ...], tuple[Notice, ...]]:
@@ -104,7 +111,7 @@ async def protect(
     password: str | None,
     *,
     language: str,
-    pool: ProtectPool,
+    pool: Encrypter,
     pointer: str = "/attachments",
     date: datetime | None = None,
 ) -> Protection:
@@ -158,7 +165,7 @@ def is_pdf(content: bytes) -> bool:
 
 
 async def _encrypt_pdfs(
-    parts: Sequence[Plain], password: str, pool: ProtectPool
+    parts: Sequence[Plain], password: str, pool: Encrypter
 ) -> dict[int, Outcome]:
     """Encrypt what is to travel as a PDF by itself; keyed by its place in ``parts``."""
     places = [

@@ -5,7 +5,6 @@ once, one inserts its key, the other waits for that commit and replays its answe
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import insert
@@ -16,44 +15,45 @@ from app.accounts.caller import Caller
 from app.accounts.people import ensure_person
 from app.configuration.secrets import seal_for_target
 from app.db import new_id
+from app.errors import Refused
 from app.outbox.events import Note, record
-from app.outbox.idempotency import Attempted, Replay, remember
+from app.outbox.idempotency import Answered, Attempted, remember
 from app.outbox.prepare import Prepared
 from app.outbox.status import derive_status
 from app.outbox.tables import BATCH, SINGLE, message, message_body, recipient
 from app.vault import Vault
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """What was stored, and the answer to give."""
-
-    ids: tuple[str, ...]
-    answer: dict[str, Any]
-    status: int
-
-
 def accept(
     tx: Connection,
     vault: Vault,
     caller: Caller,
-    batch: Sequence[Prepared],
+    prepared: Prepared,
     *,
     delivery: str,
-    answer: dict[str, Any],
-    status: int,
+    answered: Answered,
     attempted: Attempted | None = None,
-) -> Accepted | Replay:
-    """Store finished messages, all or none; or return what the same key was answered before.
+) -> Answered | None:
+    """Store a finished message; or return what the same key was answered before.
 
-    answer: what the caller is told, remembered with the key. Grouped verb: ids come with
-    ``batch``.
+    answered: what the caller is told, remembered with the key. Grouped verb: the id comes with
+    ``prepared``.
     """
-    ids = tuple(each.id for each in batch)
     if attempted is not None:
-        replay = remember(tx, vault, caller.owner_id, attempted, status, answer, ids, batch[0].at)
-        if replay is not None:
-            return replay
+        kept = [(attempted, answered)]
+        earlier = remember(tx, vault, caller.owner_id, kept, prepared.at).get(attempted.key)
+        if isinstance(earlier, Refused):
+            raise earlier
+        if earlier is not None:
+            return earlier
+    store(tx, vault, caller, (prepared,), delivery)
+    return None
+
+
+def store(
+    tx: Connection, vault: Vault, caller: Caller, batch: Sequence[Prepared], delivery: str
+) -> None:
+    """Write finished messages (at least one) with their recipients and first events."""
     for user in sorted({each.order.user for each in batch if each.order.user is not None}):
         ensure_person(tx, user, batch[0].at)
     tx.execute(insert(message), [_message_row(vault, caller, each, delivery) for each in batch])
@@ -89,7 +89,6 @@ def accept(
                 after={"files": list(each.unprotected)},
                 at=each.at,
             )
-    return Accepted(ids, answer, status)
 
 
 def first_state(each: Prepared, delivery: str) -> tuple[str, str | None]:
@@ -122,9 +121,11 @@ def smtp_password_place(message_id: str) -> str:
 def _message_row(vault: Vault, caller: Caller, each: Prepared, delivery: str) -> dict[str, Any]:
     order, resolved = each.order, each.resolved
     sender, smtp = resolved.sender, resolved.smtp
-    if sender is None:
-        raise AssertionError("prepare refuses a message without a sender")
-    asked = smtp is not None and smtp.password_mode == "ask"
+    assert sender is not None
+    smtp_password = None
+    if smtp is not None and smtp.password_mode == "ask" and order.smtp_password:
+        place = smtp_password_place(each.id)
+        smtp_password = seal_for_target(vault, order.smtp_password, place, smtp)
     waits = first_state(each, delivery)[0] == "queued"
     return {
         "id": each.id,
@@ -150,16 +151,12 @@ def _message_row(vault: Vault, caller: Caller, each: Prepared, delivery: str) ->
         "reference_customer": order.reference.customer,
         "metadata": dict(order.metadata),
         "template": show_template(each),
-        "server": None if smtp is None else f"{smtp.host}:{smtp.port}",
+        "server": None if smtp is None else smtp.server,
         "attachments": show_attachments(each),
         "warnings": show_warnings(each),
-        "resent_of": each.resent_of,
+        "resent_of": None,
         "size_bytes": len(each.composed.raw),
-        "smtp_password": (
-            seal_for_target(vault, order.smtp_password, smtp_password_place(each.id), smtp)
-            if asked and smtp is not None and order.smtp_password
-            else None
-        ),
+        "smtp_password": smtp_password,
         "send_at": each.send_at,
         "not_after": order.not_after,
         "give_up_after_h": resolved.give_up_after_h,
@@ -210,9 +207,9 @@ def show_attachments(each: Prepared) -> list[dict[str, Any]]:
             "filename": part.filename,
             "content_type": part.media_type,
             "protection": part.protection,
-            "bytes": len(part.content),
+            "bytes": part.size_bytes,
         }
-        for part in each.protection.parts
+        for part in each.enclosed
     ]
 
 

@@ -21,6 +21,7 @@ from app.outbox.tables import idempotency
 from app.vault import Vault
 
 _PURPOSE = "idempotency"
+_LONG = 1024  # characters; longer texts are attachments and bodies, hashed by themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,83 +33,100 @@ class Attempted:
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
-    """The answer the key was given first."""
+class Answered:
+    """What a request was answered, and the messages that came of it."""
 
     status: int
-    answer: dict[str, Any]
+    body: dict[str, Any]
     message_ids: tuple[str, ...]
 
 
-def make_canonical(request: str, body: object, parts: Sequence[bytes] = ()) -> bytes:
+def make_canonical(
+    request: str, body: object, parts: Sequence[bytes] = (), seen: dict[int, str] | None = None
+) -> bytes:
     """Return a digest of a request: its kind (``send``), its JSON body, its file parts.
 
-    Two bodies that mean the same (order of members, null or absent) are equal.
+    Two bodies that mean the same (order of members, null or absent) are equal. seen: digests of
+    long texts by their ``id``, for many bodies that share some; the caller keeps those texts.
     """
-    seen = hashlib.sha256(request.encode())
-    seen.update(
-        json.dumps(
-            _strip_nulls(body), sort_keys=True, separators=(",", ":"), ensure_ascii=True
-        ).encode()
-    )
+    canonical = _make_canonical(body, {} if seen is None else seen)
+    whole = hashlib.sha256(request.encode())
+    whole.update(json.dumps(canonical, sort_keys=True, separators=(",", ":")).encode())
     for part in parts:
-        seen.update(hashlib.sha256(part).digest())
-    return seen.digest()
+        whole.update(hashlib.sha256(part).digest())
+    return whole.digest()
 
 
-def _strip_nulls(value: object) -> object:
+def _make_canonical(value: object, seen: dict[int, str]) -> object:
+    if isinstance(value, str) and len(value) > _LONG:
+        if id(value) not in seen:
+            # NUL: no other text of a request begins like this
+            seen[id(value)] = "\0" + hashlib.sha256(value.encode()).hexdigest()
+        return seen[id(value)]
     if isinstance(value, Mapping):
-        return {name: _strip_nulls(each) for name, each in value.items() if each is not None}
+        return {
+            name: _make_canonical(each, seen) for name, each in value.items() if each is not None
+        }
     if isinstance(value, list):
-        return [_strip_nulls(each) for each in value]
+        return [_make_canonical(each, seen) for each in value]
     return value
 
 
-def find_replay(tx: Connection, vault: Vault, owner_id: str, attempted: Attempted) -> Replay | None:
+def find_replay(
+    tx: Connection, vault: Vault, owner_id: str, attempted: Attempted
+) -> Answered | None:
     """Return the answer this key was given, if it was; raise ``Refused`` for another body."""
-    row = tx.execute(
+    found = find_replays(tx, vault, owner_id, [attempted]).get(attempted.key)
+    if isinstance(found, Refused):
+        raise found
+    return found
+
+
+def find_replays(
+    tx: Connection, vault: Vault, owner_id: str, attempts: Sequence[Attempted]
+) -> dict[str, Answered | Refused]:
+    """Return by key what those of ``attempts`` that were answered before were answered."""
+    by_key = {each.key: each for each in attempts}
+    rows = tx.execute(
         select(idempotency).where(
-            idempotency.c.owner_id == owner_id, idempotency.c.key == attempted.key
+            idempotency.c.owner_id == owner_id, idempotency.c.key.in_(list(by_key))
         )
-    ).first()
-    return None if row is None else _replay(vault, row, attempted)
+    )
+    return {row.key: _replay(vault, row, by_key[row.key]) for row in rows}
 
 
 def remember(
     tx: Connection,
     vault: Vault,
     owner_id: str,
-    attempted: Attempted,
-    status: int,
-    answer: dict[str, Any],
-    message_ids: Sequence[str],
+    answers: Sequence[tuple[Attempted, Answered]],
     at: datetime,
-) -> Replay | None:
-    """Keep the answer under the key; return the earlier one if another request was first."""
+) -> dict[str, Answered | Refused]:
+    """Keep what each key is answered; return, by key, what others were answered before."""
     to_insert = sqlite.insert if tx.dialect.name == "sqlite" else postgresql.insert
-    inserted = tx.execute(
-        to_insert(idempotency)
-        .values(
-            owner_id=owner_id,
-            key=attempted.key,
-            digest=vault.digest(_PURPOSE, attempted.canonical),
-            status=status,
-            answer=answer,
-            message_ids=list(message_ids),
-            created_at=at,
-        )
-        .on_conflict_do_nothing()
+    rows = [
+        {
+            "owner_id": owner_id,
+            "key": attempted.key,
+            "digest": vault.digest(_PURPOSE, attempted.canonical),
+            "status": answer.status,
+            "answer": answer.body,
+            "message_ids": list(answer.message_ids),
+            "created_at": at,
+        }
+        # One order everywhere: two requests with the same keys wait for each other, not in a ring.
+        for attempted, answer in sorted(answers, key=lambda each: each[0].key)
+    ]
+    kept = to_insert(idempotency).on_conflict_do_nothing().returning(idempotency.c.key)
+    fresh = set(tx.scalars(kept, rows))
+    taken = [attempted for attempted, _ in answers if attempted.key not in fresh]
+    return find_replays(tx, vault, owner_id, taken) if taken else {}
+
+
+def _replay(vault: Vault, row: Row[Any], attempted: Attempted) -> Answered | Refused:
+    if vault.matches(_PURPOSE, attempted.canonical, row.digest):
+        return Answered(row.status, row.answer, tuple(row.message_ids))
+    return Refused(
+        "This Idempotency-Key was used for another request; take a new key.",
+        faults=[Fault("", "idempotency_key_reused", "The body differs from the one sent before.")],
     )
-    return None if inserted.rowcount else find_replay(tx, vault, owner_id, attempted)
-
-
-def _replay(vault: Vault, row: Row[Any], attempted: Attempted) -> Replay:
-    if not vault.matches(_PURPOSE, attempted.canonical, row.digest):
-        raise Refused(
-            "This Idempotency-Key was used for another request; take a new key.",
-            code="idempotency_key_reused",
-            faults=[
-                Fault("", "idempotency_key_reused", "The body differs from the one sent before.")
-            ],
-        )
-    return Replay(row.status, row.answer, tuple(row.message_ids))

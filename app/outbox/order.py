@@ -24,7 +24,6 @@ class Reference:
 class Order:
     """One message to be sent. None means: as the configuration says.
 
-    pointer: where in the request it stands ("" or ``/messages/3``), for the faults.
     notifications: the contract's words; an empty tuple asks for no NOTIFY.
     attachment_password: a password of this message's own; never stored.
     """
@@ -52,4 +51,3 @@ class Order:
     smtp_password: str | None = field(default=None, repr=False)
     reference: Reference = Reference()
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    pointer: str = ""

@@ -1,4 +1,4 @@
-"""From an order to a finished message: resolve, check, render, protect, compose.
+"""From an order to a finished message: check, render, protect, compose.
 
 Everything that can be wrong is found before anything is stored, and all of it at once. The bytes
 made here are the ones every try sends. Unprotected content stays in memory: it goes from the
@@ -7,22 +7,20 @@ request to the protecting processes and is dropped.
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from app.configuration.fill import fill
-from app.configuration.resolve import Resolved, open_attachment_password, resolve
-from app.configuration.templates import FoundTemplate, find_template, make_inline
+from app.configuration.resolve import Resolved
+from app.configuration.templates import FoundTemplate
 from app.db import new_id
-from app.errors import Conflict, Fault, Notice, Refused, refuse
+from app.errors import Fault, Notice, Refused, refuse
 from app.mime.address import Mailbox
 from app.mime.compose import Attachment, Composed, Outgoing, compose
-from app.mime.protect import Protection, check_password, protect
-from app.outbox.health import Health, read_health
+from app.mime.protect import Protected, Protection, protect
+from app.outbox.check import Addressed, Checked, check, read_ground
 from app.outbox.identity import make_message_id
 from app.outbox.office import Office
 from app.outbox.order import Order
@@ -33,26 +31,21 @@ _IN_THREAD_BYTES = 256 * 1024  # above it, encoding would hold the event loop fo
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """What the database said about one order, read in one go."""
+class Enclosed:
+    """One attachment as it goes out, without its content."""
 
-    resolved: Resolved
-    found: FoundTemplate
-    health: Health
-
-
-@dataclass(frozen=True, slots=True)
-class Addressed:
-    """One recipient and where it stands. hidden: from those whose role is ``user``."""
-
-    mailbox: Mailbox
-    kind: str
-    hidden: bool = False
+    filename: str
+    media_type: str
+    protection: str
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A finished message, ready to be stored as it is."""
+    """A finished message, ready to be stored as it is.
+
+    unprotected: files that ``protect: none`` kept open although a password applies.
+    """
 
     id: str
     order: Order
@@ -60,17 +53,15 @@ class Prepared:
     found: FoundTemplate
     recipients: tuple[Addressed, ...]
     rendered: Rendered
-    protection: Protection
+    enclosed: tuple[Enclosed, ...]
     composed: Composed
     message_id: str | None
     notify: tuple[str, ...]
-    importance: str
     at: datetime
     send_at: datetime | None
     give_up_at: datetime
     warnings: tuple[Notice, ...]
-    unprotected: tuple[str, ...]  # files that `protect: none` kept open although a password applies
-    resent_of: str | None = None
+    unprotected: tuple[str, ...]
     batch_id: str | None = None
 
     @property
@@ -79,260 +70,166 @@ class Prepared:
         return self.resolved.mode == "draft"
 
 
-async def prepare(
-    office: Office, order: Order, *, faults: Sequence[Fault] = (), batch_id: str | None = None
-) -> Prepared:
+async def prepare(office: Office, order: Order, *, faults: Sequence[Fault] = ()) -> Prepared:
     """Return the finished message; raise ``Refused`` with ``faults`` and all that is found here.
 
-    faults: what the door found already; with any of them nothing is protected or composed.
+    faults: what the door found already.
     """
-    at = office.clock()
-    ground = await office.db.read(read_ground, order)
-    found_faults = list(faults)
-    recipients = _list_recipients(order, ground.resolved)
-    found_faults += _check(office, order, ground, recipients, at)
-    rendered, render_faults = await _render(office, order, ground)
-    found_faults += render_faults
-    password, password_faults, notices = _choose_password(office, order, ground.resolved)
-    found_faults += password_faults
-    refuse(found_faults)
-    if rendered is None:
-        raise AssertionError("a template that was not rendered left a fault")
-    protection = await protect(
-        order.attachments,
-        password,
-        language=ground.found.language,
-        pool=office.pool,
-        pointer=f"{order.pointer}/attachments",
-    )
-    return await _compose(
-        office, order, ground, recipients, rendered, protection, notices, password, at, batch_id
-    )
+    checked, more = await office.db.read(_examine, office, order, office.clock())
+    found = [*faults, *more]
+    protection = None
+    if may_protect(found):
+        try:
+            protection = await protect(
+                order.attachments,
+                checked.password,
+                language=checked.language,
+                pool=office.pool,
+            )
+        except Refused as error:
+            found += error.faults
+    refuse(found)
+    assert protection is not None
+    if sum(len(part.content) for part in protection.parts) > _IN_THREAD_BYTES:
+        return await asyncio.to_thread(finish, office, checked, protection, new_id(checked.at))
+    return finish(office, checked, protection, new_id(checked.at))
 
 
-def read_ground(tx: Connection, order: Order) -> Ground:
-    """Read configuration, template and what is known of the server. Raises ``Conflict``."""
-    resolved = resolve(tx, order.user)
-    if order.template is None:
-        found = make_inline(
-            order.subject or "", order.body or "", order.language or resolved.language
-        )
-    else:
-        found = find_template(
-            tx, resolved, order.user, order.template, order.language, level=order.level
-        )
-    return Ground(resolved, found, read_health(tx, resolved.account_id))
+def may_protect(faults: Sequence[Fault]) -> bool:
+    """Whether the attachments can be tried: they were read whole, and the password is right."""
+    return not any(each.pointer.startswith("/attachment") for each in faults)
 
 
-def _list_recipients(order: Order, resolved: Resolved) -> tuple[Addressed, ...]:
-    """Put request and configuration together; who is named twice gets one copy."""
-    seen: dict[str, Addressed] = {}
-    for kind, mailboxes in (
-        ("to", order.to),
-        ("cc", (*order.cc, *resolved.cc)),
-        ("bcc", order.bcc),
-    ):
-        for mailbox in mailboxes:
-            seen.setdefault(mailbox.key, Addressed(mailbox, kind))
-    common = resolved.origins.get("bcc") == "global"
-    for mailbox in resolved.bcc:
-        seen.setdefault(mailbox.key, Addressed(mailbox, "bcc", hidden=common))
-    return tuple(seen.values())
+def _examine(
+    tx: Connection, office: Office, order: Order, at: datetime
+) -> tuple[Checked, list[Fault]]:
+    # Rendering here, in the reading thread, saves a small message the way to another one.
+    return check(office, order, read_ground(tx, order), at)
 
 
-def _check(
+def finish(
     office: Office,
-    order: Order,
-    ground: Ground,
-    recipients: Sequence[Addressed],
-    at: datetime,
-) -> list[Fault]:
-    here, resolved, faults = order.pointer, ground.resolved, []
-    most = office.settings.max_recipients
-    if len(recipients) > most:
-        faults.append(
-            Fault(
-                f"{here}/to",
-                "too_many_recipients",
-                f"{len(recipients)} recipients, copies of the configuration included; at most {most}.",
-            )
-        )
-    if resolved.mode == "draft":
-        if order.template == "overdue-reminder" or order.reference.type == "reminder":
-            faults.append(
-                Fault(
-                    f"{here}/template" if order.template else f"{here}/reference/type",
-                    "smtp_required",
-                    "Overdue reminders go out by SMTP only; set the configuration's mode to smtp.",
-                )
-            )
-    elif (
-        resolved.smtp is not None
-        and resolved.smtp.password_mode == "ask"
-        and not order.smtp_password
-    ):
-        faults.append(
-            Fault(
-                f"{here}/smtp_password",
-                "smtp_password_required",
-                "This configuration stores no password; give smtp_password.",
-            )
-        )
-    starts_at = order.send_at or at
-    if order.not_after is not None and order.not_after <= max(starts_at, at):
-        faults.append(
-            Fault(
-                f"{here}/not_after", "not_after_passed", "not_after lies before it could be sent."
-            )
-        )
-    if order.send_at is not None and order.send_at > at + timedelta(days=366):
-        faults.append(
-            Fault(f"{here}/send_at", "send_at_too_far", "send_at is at most a year ahead.")
-        )
-    return faults
-
-
-async def _render(
-    office: Office, order: Order, ground: Ground
-) -> tuple[Rendered | None, list[Fault]]:
-    try:
-        return (
-            await asyncio.to_thread(
-                fill,
-                ground.found,
-                ground.resolved,
-                macros=order.macros,
-                documents=order.documents,
-                strict=order.strict_macros,
-                max_rendered_bytes=office.settings.max_rendered_bytes,
-            ),
-            [],
-        )
-    except Refused as error:
-        faults = error.faults or (Fault("/body", error.code, error.detail),)
-        return None, [Fault(order.pointer + f.pointer, f.code, f.detail) for f in faults]
-
-
-def _choose_password(
-    office: Office, order: Order, resolved: Resolved
-) -> tuple[str | None, Sequence[Fault], Sequence[Notice]]:
-    """Return the password that protects: the request's, else the configuration's, else None."""
-    if order.attachment_password is not None:
-        return check_password(order.attachment_password, f"{order.pointer}/attachment_password")
-    if not order.attachments:
-        return None, (), ()
-    return open_attachment_password(office.vault, resolved) or None, (), ()
-
-
-async def _compose(
-    office: Office,
-    order: Order,
-    ground: Ground,
-    recipients: tuple[Addressed, ...],
-    rendered: Rendered,
+    checked: Checked,
     protection: Protection,
-    notices: Sequence[Notice],
-    password: str | None,
-    at: datetime,
-    batch_id: str | None,
+    new: str,
+    *,
+    encode: Callable[[Protected], bytes | None] = lambda part: None,
+    batch_id: str | None = None,
 ) -> Prepared:
-    resolved, found = ground.resolved, ground.found
-    if resolved.sender is None:
-        raise Conflict("The configuration names no sender address.", code="no_configuration")
-    sender = Mailbox(resolved.sender.address, resolved.sender.name)
-    draft = resolved.mode == "draft"
-    new = new_id(at)
-    message_id = None if draft else make_message_id(office.vault, new, sender.domain)
-    send_at = order.send_at if order.send_at is not None and order.send_at > at else None
-    read_receipt = resolved.read_receipt if order.read_receipt is None else order.read_receipt
-    importance = order.importance or resolved.importance
-    outgoing = Outgoing(
-        sender=sender,
-        to=_boxes(recipients, "to"),
-        cc=_boxes(recipients, "cc"),
-        bcc=_boxes(recipients, "bcc"),
-        reply_to=resolved.reply_to if order.reply_to is None else order.reply_to,
-        subject=rendered.subject,
-        text=rendered.text,
-        html=rendered.html,
-        date=send_at or at,
-        attachments=tuple(
-            Attachment(part.filename, part.media_type, part.content, part.content_id)
-            for part in protection.parts
-        ),
-        message_id=message_id,
-        importance=importance,
-        read_receipt_to=sender if read_receipt else None,
-        unsent=draft,
-        language=found.language,
+    """Compose the message ``new`` of an order without faults.
+
+    encode: the base64 of an attachment where it is known already.
+    """
+    order, resolved, rendered = checked.order, checked.ground.resolved, checked.rendered
+    sender, found, draft = resolved.sender, checked.ground.found, resolved.mode == "draft"
+    assert sender is not None
+    assert found is not None
+    assert rendered is not None
+    later = order.send_at is not None and order.send_at > checked.at and not draft
+    send_at = order.send_at if later else None
+    starts_at = send_at or checked.at
+    message_id = (
+        None if draft else make_message_id(office.vault, new, Mailbox(sender.address).domain)
     )
-    size = sum(len(part.content) for part in protection.parts)
-    if size > _IN_THREAD_BYTES:
-        composed = await asyncio.to_thread(compose, outgoing, boundary_seed=secrets.token_hex(12))
-    else:
-        composed = compose(outgoing, boundary_seed=secrets.token_hex(12))
-    notify = choose_notify(
-        order.notifications if order.notifications is not None else resolved.notifications or ()
+    attachments = tuple(
+        Attachment(part.filename, part.media_type, part.content, part.content_id, encode(part))
+        for part in protection.parts
     )
-    warnings = (
-        *rendered.warnings,
-        *notices,
-        *protection.warnings,
-        *_warn(order, ground, composed, notify),
-    )
+    outgoing = _write_down(checked, attachments, message_id, starts_at)
+    composed = compose(outgoing, boundary_seed=secrets.token_hex(12))
+    given = order.notifications if order.notifications is not None else resolved.notifications
+    notify = choose_notify(given or ())
     return Prepared(
         id=new,
         order=order,
         resolved=resolved,
         found=found,
-        recipients=recipients,
+        recipients=checked.recipients,
         rendered=rendered,
-        protection=protection,
+        enclosed=tuple(
+            Enclosed(part.filename, part.media_type, part.protection, len(part.content))
+            for part in protection.parts
+        ),
         composed=composed,
         message_id=message_id,
         notify=notify,
-        importance=importance,
-        at=at,
+        at=checked.at,
         send_at=send_at,
-        give_up_at=(send_at or at) + timedelta(hours=resolved.give_up_after_h),
-        warnings=warnings,
+        give_up_at=starts_at + timedelta(hours=resolved.give_up_after_h),
+        warnings=(
+            *rendered.warnings,
+            *checked.notices,
+            *protection.warnings,
+            *_warn(checked, composed, notify),
+        ),
         unprotected=tuple(
-            part.filename for part in order.attachments if password and part.protect == "none"
+            part.filename
+            for part in order.attachments
+            if checked.password and part.protect == "none"
         ),
         batch_id=batch_id,
     )
 
 
-def _boxes(recipients: Sequence[Addressed], kind: str) -> tuple[Mailbox, ...]:
-    return tuple(each.mailbox for each in recipients if each.kind == kind)
+def _write_down(
+    checked: Checked, attachments: tuple[Attachment, ...], message_id: str | None, date: datetime
+) -> Outgoing:
+    order, resolved, rendered = checked.order, checked.ground.resolved, checked.rendered
+    assert resolved.sender is not None
+    assert rendered is not None
+    sender = Mailbox(resolved.sender.address, resolved.sender.name)
+    read_receipt = resolved.read_receipt if order.read_receipt is None else order.read_receipt
+
+    def list_boxes(kind: str) -> tuple[Mailbox, ...]:
+        return tuple(each.mailbox for each in checked.recipients if each.kind == kind)
+
+    return Outgoing(
+        sender=sender,
+        to=list_boxes("to"),
+        cc=list_boxes("cc"),
+        bcc=list_boxes("bcc"),
+        reply_to=resolved.reply_to if order.reply_to is None else order.reply_to,
+        subject=rendered.subject,
+        text=rendered.text,
+        html=rendered.html,
+        date=date,
+        attachments=attachments,
+        message_id=message_id,
+        importance=order.importance or resolved.importance,
+        read_receipt_to=sender if read_receipt else None,
+        unsent=resolved.mode == "draft",
+        language=checked.language,
+    )
 
 
-def _warn(order: Order, ground: Ground, composed: Composed, notify: Sequence[str]) -> list[Notice]:
-    """Say what the server, as far as it is known, cannot do for this message."""
-    found: list[Notice] = []
+def _warn(checked: Checked, composed: Composed, notify: Sequence[str]) -> list[Notice]:
+    """Say what is not used, and what the server, as far as it is known, cannot do."""
+    order, resolved = checked.order, checked.ground.resolved
+    found = []
     if order.smtp_password is not None and (
-        ground.resolved.smtp is None or ground.resolved.smtp.password_mode != "ask"
+        resolved.smtp is None or resolved.smtp.password_mode != "ask"
     ):
-        found.append(
-            Notice(
-                "smtp_password_ignored", "The configuration has its password; yours is not used."
-            )
-        )
-    known: dict[str, Any] | None = dict(ground.health.capabilities or {}) or None
-    if known is None or ground.resolved.mode == "draft":
+        detail = "The configuration has its password; yours is not used."
+        found.append(Notice("smtp_password_ignored", detail, "/smtp_password"))
+    if resolved.mode == "draft":
+        detail = "A draft goes out when its user sends it."
+        found += [
+            Notice("ignored_in_draft", detail, f"/{name}")
+            for name in ("send_at", "not_after")
+            if getattr(order, name) is not None
+        ]
+        return found
+    known = checked.ground.health.capabilities
+    if not known:
         return found
     if notify and not known.get("dsn"):
-        found.append(
-            Notice("dsn_not_offered", "The server offers no DSN: it will not report on delivery.")
-        )
-    size = known.get("size")
-    if size and len(composed.raw) > size:
-        found.append(
-            Notice(
-                "size_over_server_limit",
-                f"The message has {len(composed.raw)} bytes, the server takes {size}.",
-            )
-        )
+        detail = "The server offers no DSN: it will not report on delivery."
+        found.append(Notice("dsn_not_offered", detail, "/notifications"))
+    most_bytes = known.get("size")
+    if most_bytes and len(composed.raw) > most_bytes:
+        detail = f"The message has {len(composed.raw)} bytes, the server takes {most_bytes}."
+        found.append(Notice("size_over_server_limit", detail))
     if composed.needs_smtputf8 and not known.get("smtputf8"):
-        found.append(Notice("smtputf8_not_offered", "The server takes no address outside ASCII."))
+        detail = "The server takes no address outside ASCII."
+        found.append(Notice("smtputf8_not_offered", detail))
     return found

@@ -74,6 +74,7 @@ ROWS = [
         "POST", "/templates/render", 200, 200, 200, 403, {"subject": "a", "body": "b", "macros": {}}
     ),
     Row("POST", "/send", 409, 409, 409, 403, {}),
+    Row("POST", "/send/batch", 422, 422, 422, 403, {}),
     Row("GET", "/messages", 200, 200, 200, 403),
     Row("GET", "/messages?user=piotr", 200, 200, 403, 403),
     Row("GET", "/messages/unknown", 404, 404, 404, 403),

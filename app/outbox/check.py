@@ -1,0 +1,179 @@
+"""Checking an order against what is configured: everything that can be wrong, all at once.
+
+``Checked`` is an order with its recipients put together, its text rendered and its password chosen;
+what it still needs are its attachments protected and the message composed (``prepare``).
+Faults point into the message: ``/to``, ``/macros/numer``, ``/attachments/0/content``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy.engine import Connection
+
+from app.configuration.fill import fill
+from app.configuration.resolve import Resolved, open_attachment_password, resolve
+from app.configuration.templates import FoundTemplate, find_template, make_inline
+from app.errors import Fault, Missing, Notice, Refused
+from app.mime.address import Mailbox
+from app.mime.protect import check_password
+from app.outbox.health import Health, read_health
+from app.outbox.office import Office
+from app.outbox.order import Order
+from app.templates_engine.render import Rendered
+
+_MOST_AHEAD = timedelta(days=366)
+_REMINDER = "overdue-reminder"  # its template; ``reminder`` is the reference's type
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What the database says about one order. found: None where no such template is stored."""
+
+    resolved: Resolved
+    found: FoundTemplate | None
+    health: Health
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """One recipient and where it stands. hidden: from those whose role is ``user``."""
+
+    mailbox: Mailbox
+    kind: str
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An order and all it needs to become a message. rendered: None only beside a fault."""
+
+    order: Order
+    ground: Ground
+    recipients: tuple[Addressed, ...]
+    rendered: Rendered | None
+    password: str | None = field(repr=False)
+    notices: tuple[Notice, ...]
+    at: datetime
+
+    @property
+    def language(self) -> str:
+        """The language the message is written in."""
+        return self.ground.found.language if self.ground.found else self.ground.resolved.language
+
+
+def read_ground(tx: Connection, order: Order) -> Ground:
+    """Read configuration, template and what is known of the server.
+
+    Raises ``Conflict`` ``no_configuration``.
+    """
+    resolved = resolve(tx, order.user)
+    return Ground(resolved, choose_text(tx, order, resolved), read_health(tx, resolved.account_id))
+
+
+def choose_text(tx: Connection, order: Order, resolved: Resolved) -> FoundTemplate | None:
+    """Return the template the order names, or its own subject and body as one."""
+    if order.template is None:
+        language = order.language or resolved.language
+        return make_inline(order.subject or "", order.body or "", language)
+    try:
+        return find_template(
+            tx, resolved, order.user, order.template, order.language, level=order.level
+        )
+    except Missing:
+        return None
+
+
+def check(
+    office: Office, order: Order, ground: Ground, at: datetime
+) -> tuple[Checked, list[Fault]]:
+    """Return the order with what can be said of it, and every fault."""
+    resolved = ground.resolved
+    recipients = _list_recipients(order, resolved)
+    faults = _check_recipients(office, order, recipients)
+    faults += _check_way_out(order, resolved)
+    faults += _check_times(order, resolved, at)
+    rendered = _render(office, order, ground, faults)
+    password, notices = _choose_password(office, order, resolved, faults)
+    checked = Checked(order, ground, recipients, rendered, password, tuple(notices), at)
+    return checked, faults
+
+
+def _list_recipients(order: Order, resolved: Resolved) -> tuple[Addressed, ...]:
+    """Put request and configuration together; who is named twice gets one copy."""
+    seen: dict[str, Addressed] = {}
+    for kind, mailboxes in (
+        ("to", order.to),
+        ("cc", (*order.cc, *resolved.cc)),
+        ("bcc", order.bcc),
+    ):
+        for mailbox in mailboxes:
+            seen.setdefault(mailbox.key, Addressed(mailbox, kind))
+    common = resolved.origins.get("bcc") == "global"
+    for mailbox in resolved.bcc:
+        seen.setdefault(mailbox.key, Addressed(mailbox, "bcc", hidden=common))
+    return tuple(seen.values())
+
+
+def _check_recipients(office: Office, order: Order, recipients: Sequence[Addressed]) -> list[Fault]:
+    most = office.settings.max_recipients
+    if len(recipients) <= most:
+        return []
+    detail = f"{len(recipients)} recipients, copies of the configuration included; at most {most}."
+    return [Fault("/to", "too_many_recipients", detail)]
+
+
+def _check_way_out(order: Order, resolved: Resolved) -> list[Fault]:
+    """Say what the sending mode forbids or asks for."""
+    if resolved.mode == "draft":
+        detail = "Overdue reminders go out by SMTP only; set the configuration's mode to smtp."
+        if order.template == _REMINDER:
+            return [Fault("/template", "smtp_required", detail)]
+        if order.reference.type == "reminder":
+            return [Fault("/reference/type", "smtp_required", detail)]
+    elif resolved.smtp and resolved.smtp.password_mode == "ask" and not order.smtp_password:
+        detail = "This configuration stores no password; give smtp_password."
+        return [Fault("/smtp_password", "smtp_password_required", detail)]
+    return []
+
+
+def _check_times(order: Order, resolved: Resolved, at: datetime) -> list[Fault]:
+    faults = []
+    if order.not_after is not None and order.not_after <= max(order.send_at or at, at):
+        detail = "not_after lies before it could be sent."
+        faults.append(Fault("/not_after", "not_after_passed", detail))
+    if order.send_at is not None and order.send_at > at + _MOST_AHEAD:
+        faults.append(Fault("/send_at", "send_at_too_far", "send_at is at most a year ahead."))
+    return faults
+
+
+def _render(office: Office, order: Order, ground: Ground, faults: list[Fault]) -> Rendered | None:
+    if ground.found is None:
+        detail = f"There is no template named {order.template!r}; GET /templates lists them."
+        faults.append(Fault("/template", "template_not_found", detail))
+        return None
+    try:
+        return fill(
+            ground.found,
+            ground.resolved,
+            macros=order.macros,
+            documents=order.documents,
+            strict=order.strict_macros,
+            max_rendered_bytes=office.settings.max_rendered_bytes,
+        )
+    except Refused as error:
+        faults += error.faults
+        return None
+
+
+def _choose_password(
+    office: Office, order: Order, resolved: Resolved, faults: list[Fault]
+) -> tuple[str | None, Sequence[Notice]]:
+    """Return the password that protects: the request's, else the configuration's, else None."""
+    if order.attachment_password is not None:
+        password, wrong, notices = check_password(order.attachment_password, "/attachment_password")
+        faults += wrong
+        return password, notices
+    if not order.attachments:
+        return None, ()
+    return open_attachment_password(office.vault, resolved) or None, ()
