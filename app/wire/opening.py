@@ -179,4 +179,5 @@ class Opening:
             self._socket.close()
         if self.channel.transport is not None:
             self.channel.abort()
-            await self.channel.wait_closed()
+            # A handshake that is cut off half-way never tells us that the connection is gone.
+            await self.channel.wait_closed(0.2)
