@@ -60,7 +60,12 @@ async def find_change(
     *,
     timeout_s: float,
 ) -> Change | None:
-    """Return the first change with which the server can be spoken to, or None; in ``timeout_s``."""
+    """Return the first change with which the server can be spoken to; None where none is found.
+
+    timeout_s: for all of them together; nothing is tried where no time is left.
+    """
+    if timeout_s <= 0:
+        return None
     helping: set[int] = set()
     tasks = [
         asyncio.create_task(
