@@ -203,3 +203,56 @@ def test_the_settings_table_is_what_the_code_says():
     )
     assert shown, "docs/operating.md has no settings table"
     assert shown[1] == show_settings(), "put in what `python -m app settings` prints"
+
+
+def _list_pages() -> list[Path]:
+    return [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+
+
+def _name_anchor(heading: str) -> str:
+    return re.sub(r"[^\w -]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def test_every_link_of_the_pages_leads_somewhere():
+    broken = []
+    for page in _list_pages():
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            if target.startswith("http"):
+                continue
+            path, _, anchor = target.partition("#")
+            found = (page.parent / path).resolve() if path else page
+            anchors = (
+                {_name_anchor(each) for each in re.findall(r"^#+ (.*)$", found.read_text(), re.M)}
+                if found.suffix == ".md" and found.exists()
+                else set()
+            )
+            if not found.exists() or (anchor and anchor not in anchors):
+                broken.append(f"{page.name}: {target}")
+    assert broken == []
+
+
+def test_every_file_that_the_pages_name_is_there():
+    missing = {
+        f"{page.name}: {name}"
+        for page in _list_pages()
+        for name in re.findall(r"`((?:app|tests|bench|migrations|\.ci)/[\w./]*)`", page.read_text())
+        if not (ROOT / name).exists()
+    }
+    assert missing == set()
+
+
+def test_every_decision_is_in_the_index():
+    listed = re.findall(r"\((\d{4}[\w-]+\.md)\)", (DOCS / "decisions" / "README.md").read_text())
+    assert listed == sorted(path.name for path in (DOCS / "decisions").glob("[0-9]*.md"))
+    assert [int(name[:4]) for name in listed] == list(range(1, len(listed) + 1))
+
+
+def test_every_test_that_the_feature_list_names_exists():
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (DOCS / "seeds.md").read_text())
+    assert len(named) > 30
+    missing = [
+        f"{path}::{name}"
+        for path, name in named
+        if not re.search(rf"^(?:async )?def {name}\(", (ROOT / path).read_text(), re.M)
+    ]
+    assert missing == []
