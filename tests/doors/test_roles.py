@@ -82,6 +82,10 @@ ROWS = [
     Row("POST", "/messages/unknown/cancel", 404, 404, 404, 403),
     Row("POST", "/messages/cancel", 200, 200, 200, 403, {"reference": {"number": "x"}}),
     Row("GET", "/events", 200, 200, 200, 403),
+    Row("POST", "/test-smtp", 404, 403, 403, 404, {"scope": "global"}),
+    Row("POST", "/test-smtp", 404, 403, 404, 403, {"scope": "users/anna"}),
+    Row("POST", "/test-smtp", 404, 403, 404, 403, {"scope": "users/piotr"}),
+    Row("POST", "/test-smtp", 422, 403, 422, 403, {"config": {}}),
     Row("DELETE", "/recipients/a@x.example", 200, 403, 403, 403),
 ]
 OPEN = ["/healthz", "/readyz", "/openapi.json"]
