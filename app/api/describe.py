@@ -4,7 +4,9 @@
 endpoints' function names, so they stay when paths move between files.
 """
 
+import tomllib
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -181,7 +183,7 @@ def describe_api() -> dict[str, Any]:
     """Return the arguments of ``Service`` that describe the API."""
     return {
         "title": "Awizo",
-        "version": version("awizo"),
+        "version": _read_version(),
         "description": _GUIDE,
         "openapi_tags": _TAGS,
         # Their pages load scripts from somebody else's servers, on the origin of the admin page.
@@ -202,3 +204,11 @@ def describe_api() -> dict[str, Any]:
 
 def _name_operation(route: APIRoute) -> str:
     return route.name
+
+
+def _read_version() -> str:
+    """Return the version: of the tree that this file stands in, else of the installed package."""
+    project = Path(__file__).parents[2] / "pyproject.toml"
+    if project.exists():  # a clone runs from its own tree, and nothing is installed
+        return str(tomllib.loads(project.read_text())["project"]["version"])
+    return version("awizo")
