@@ -26,6 +26,7 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
         poll_s=0.02,
         lease_s=2,
         connection_idle_s=0.2,
+        stop_grace_s=5,
     )
 
 
