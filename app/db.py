@@ -17,7 +17,7 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -63,6 +63,7 @@ metadata = MetaData(
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 _GROUP_MOST = 128  # verbs that share one commit; past that the fsync is already cheap per verb
+_GATHER_S = 0.01  # how long a busy event loop keeps the first of a group waiting for others
 _POOL_SIZE = 8
 _CONFLICTS = {"40001", "40P01"}  # serialization failure, deadlock: the database asks to try again
 _TRIES = 5
@@ -121,6 +122,8 @@ class Database:
         )
         self._readers = ThreadPoolExecutor(_POOL_SIZE, thread_name_prefix="db-read")
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._gathered: list[_Job] = []
+        self._handing: asyncio.Task[None] | None = None
         self._lane = threading.Thread(target=self._work_lane, name="db-write", daemon=True)
         self._lane.start()
         # On SQLite every write goes through the one lane; PostgreSQL takes single writes beside it.
@@ -190,6 +193,7 @@ class Database:
     def close(self) -> None:
         """Finish the writes under way and close all connections."""
         with self._closing:  # nothing may stand in the lane behind its end: it would wait for ever
+            self._put_gathered()
             self._closed = True
             self._jobs.put(None)
         self._lane.join()
@@ -213,14 +217,34 @@ class Database:
         self, verb: Callable[[Connection, Sequence[I]], Sequence[T]], item: I, *, grouped: bool
     ) -> T:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        job = _Job(verb, item, grouped, future)
         with self._closing:
             self._require_open()
-            self._jobs.put(_Job(verb, item, grouped, future))
+            if grouped:
+                self._gathered.append(job)
+            else:
+                self._jobs.put(job)
+        if grouped and self._handing is None:
+            self._handing = asyncio.create_task(self._hand_over())
         return await asyncio.shield(future)
+
+    async def _hand_over(self) -> None:
+        try:
+            await _gather(self._gathered)
+        finally:
+            self._handing = None
+            with self._closing:
+                self._put_gathered()
+
+    def _put_gathered(self) -> None:
+        for job in self._gathered:
+            self._jobs.put(job)
+        self._gathered.clear()
 
     async def _answer(self) -> None:
         try:
             while self._asked:
+                await _gather(self._asked)
                 asked, self._asked = self._asked, {}
                 answers = await self._read_all(list(asked))
                 for future, answer in zip(asked.values(), answers, strict=True):
@@ -299,6 +323,15 @@ class Database:
                     raise _as_unavailable(error) from error
                 raise
         raise AssertionError("unreachable")
+
+
+async def _gather(waiting: Sized) -> None:
+    """Return once nobody joins ``waiting`` any more: the fewer groups, the less work for all."""
+    loop = asyncio.get_running_loop()
+    end, seen = loop.time() + _GATHER_S, 0
+    while len(waiting) > seen and loop.time() < end:
+        seen = len(waiting)
+        await asyncio.sleep(0)
 
 
 def _call_each(tx: Connection, runs: Sequence[Callable[[Connection], T]]) -> list[T]:

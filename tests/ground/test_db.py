@@ -122,8 +122,95 @@ async def test_a_single_write_among_groups_has_its_own_transaction(sqlite):
     ]
     await asyncio.sleep(0)
     await plug.pull()
-    connections = await asyncio.gather(*tasks)
-    assert len({id(connection) for connection in connections}) == 3
+    before, single, after = await asyncio.gather(*tasks)
+    assert single is not before
+    assert single is not after
+
+
+async def test_a_merged_verb_gets_the_items_of_all_callers_at_once(db):
+    asked = []
+
+    def add_all(tx, items):
+        asked.append(len(items))
+        return [add(tx, item) for item in items]
+
+    plug = Plug(db)
+    await plug.begun()
+    tasks = [asyncio.ensure_future(db.write_merged(add_all, f"p{n:02}")) for n in range(20)]
+    other = asyncio.ensure_future(db.write_grouped(add, "q"))
+    await asyncio.sleep(0)
+    await plug.pull()
+    assert await asyncio.gather(*tasks, other) == [f"p{n:02}" for n in range(20)] + ["q"]
+    assert asked == [20]
+    assert len(await db.read(names)) == 21
+
+
+async def test_a_merged_verb_that_fails_is_repeated_item_by_item(db):
+    def add_all(tx, items):
+        return [add(tx, item) for item in items]
+
+    calls = [db.write_merged(add_all, name) for name in ("a", "b", "a", "c")]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(result) for result in results] == [str, str, IntegrityError, str]
+    assert await db.read(names) == ["a", "b", "c"]
+
+
+async def test_a_merged_verb_may_refuse_one_item_and_store_the_others(db):
+    def add_most(tx, items):
+        return [Conflict("no") if item == "b" else add(tx, item) for item in items]
+
+    calls = [db.write_merged(add_most, name) for name in ("a", "b", "c")]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(result) for result in results] == [str, Conflict, str]
+    assert await db.read(names) == ["a", "c"]
+
+
+def count(tx, seen, *wanted):
+    seen.append(wanted)
+    return [tx.scalar(select(person.c.id).where(person.c.id == name)) for name in wanted]
+
+
+class Seen(list):
+    """A list that can be an argument of a question."""
+
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+
+async def test_questions_of_one_moment_share_a_snapshot_and_equal_ones_an_answer(db):
+    seen = Seen()
+    await db.write(add, "anna")
+    asked = [db.ask(count, seen, name) for name in ("anna", "anna", "piotr")]
+    assert await asyncio.gather(*asked) == [["anna"], ["anna"], [None]]
+    assert seen == [("anna",), ("piotr",)]
+
+
+async def test_a_question_sees_all_that_was_committed_before_it(db):
+    seen = Seen()
+    for n in range(50):
+        absent = db.ask(count, seen, f"p{n}")  # its answer must not serve the next question
+        await db.write(add, f"p{n}")
+        assert await db.ask(count, seen, f"p{n}") == [f"p{n}"]
+        await absent
+
+
+async def test_a_question_that_fails_leaves_the_others_their_answers(db):
+    def fail(tx, error):
+        raise error
+
+    seen = Seen()
+    for error in (Conflict("no"), ZeroDivisionError()):
+        asked = [db.ask(fail, error), db.ask(count, seen, "a")]
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        assert results == [error, [None]]
+
+
+async def test_who_goes_away_takes_no_answer_from_the_others(db):
+    seen = Seen()
+    leaving, staying = db.ask(count, seen, "a"), db.ask(count, seen, "a")
+    leaving.cancel()
+    assert await staying == [None]
+    assert len(seen) == 1
 
 
 async def test_more_than_one_group_fits_are_all_done(db):
