@@ -256,3 +256,14 @@ def test_every_test_that_the_feature_list_names_exists():
         if not re.search(rf"^(?:async )?def {name}\(", (ROOT / path).read_text(), re.M)
     ]
     assert missing == []
+
+
+def test_a_clone_runs_although_nothing_of_it_is_installed(tmp_path):
+    for name in ("app", "migrations"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "openapi"], cwd=tmp_path, capture_output=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert json.loads(done.stdout)["info"]["version"]
