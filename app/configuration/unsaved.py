@@ -69,7 +69,7 @@ def read_trial(
     password = draft.password if draft and server is layer else None
     return Trial(
         resolved=resolved,
-        password=password or _open(vault, server),
+        password=_open(vault, server) if password is None else password or None,
         account_id=server.id if is_stored else None,
     )
 

@@ -21,6 +21,7 @@ ANY = AddressPolicy()
         ({**SERVER, "connection": "auto"}, None),
         ({**SERVER, "host": "smtp.obcy.example", "password": "inne"}, "inne"),
         ({**SERVER, "auth": "none"}, None),
+        ({**SERVER, "password": ""}, None),
     ],
 )
 def test_unsaved_values_get_the_stored_password_only_for_its_own_server(
