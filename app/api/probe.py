@@ -171,7 +171,14 @@ Given = Annotated[
 
 @router.post("/test-smtp", response_model_exclude_unset=True)
 async def test_smtp(caller: TheCaller, office: TheOffice, given: Given) -> ProbeAnswer:
-    """Try a mail server and say which step fails, why, and what mends it."""
+    """Try a mail server and say which step fails, why, and what mends it.
+
+    `200` whenever the probe ran, `ok` says how it went. For credentials other than `admin` a port
+    that is closed, filtered or no mail server's looks the same (`connection_refused` at `connect`);
+    only how long the answer takes may differ. At most `AWIZO_PROBE_RATE` a minute for one owner, and
+    30 a minute for one host and login: `429` beyond. A success of what is stored, login included,
+    ends the account's trouble: mail that waited for it is tried at once.
+    """
     caller.require("admin", "user", "probe")
     body, faults = collect(ProbeBody, given)
     names_scope, user = _read_scope(body.scope, faults)

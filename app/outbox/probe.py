@@ -107,7 +107,9 @@ async def _converse(
     change = await find_change(
         target, suggest(target, failure), policy, office.ehlo_name, timeout_s=left_s
     )
-    fix = None if change is None else {"smtp": dict(change)}
+    # An inherited server is mended where it is stored, not here.
+    inherited = ground.resolved.account_id != ground.resolved.scope_account_id
+    fix = None if change is None or inherited else {"smtp": dict(change)}
     if caller.is_admin or not _is_unproven(talk, failure):
         return Mended(fix)
     answers = change is not None and "port" not in change

@@ -7,10 +7,12 @@ from email import message_from_bytes, policy
 import pytest
 
 from app.configuration.load import find_account
-from app.outbox.health import note_trouble, read_health
+from app.outbox.health import note_success, note_trouble, read_health
 from app.wire.causes import CAUSES
 from tests.crafts.wire.certificates import make_authority
+from tests.crafts.wire.dialogue import play
 from tests.crafts.wire.real_server import PASSWORD, USER, serve
+from tests.rooms.outbox.probing import script
 
 pytestmark = pytest.mark.anyio
 
@@ -198,7 +200,7 @@ async def test_only_a_login_with_what_is_stored_ends_the_account_s_trouble(
     assert (health.cause is None) is closes
     assert (health.paused_until is None) is closes
     assert health.capabilities["dsn"] is False
-    assert health.starttls_seen == f"127.0.0.1:{body and answer.json()['port']}"
+    assert health.starttls_seen == f"127.0.0.1:{config['smtp']['port']}"
 
 
 async def test_a_probe_of_another_server_is_not_taken_for_the_stored_one(
@@ -211,6 +213,41 @@ async def test_a_probe_of_another_server_is_not_taken_for_the_stored_one(
     assert answer.json()["ok"], answer.text
     account = await office.db.read(find_account, "global")
     assert (await office.db.read(read_health, account.id)).capabilities is None
+
+
+async def test_a_server_that_offered_starttls_once_is_not_believed_without_it(
+    call, put, config, office, authority
+):
+    await put(without(config, "username", "password"))
+    assert (await call({"scope": "global", "mode": "connect"})).json()["ok"]
+    account = await office.db.read(find_account, "global")
+    bare = script("S: 220 mx.example\nC: EHLO *\nS: 250 mx.example")
+    async with play(bare) as stripped:
+        config["smtp"]["port"] = stripped.port
+        await put(without(config, "username", "password"))
+        seen = f"127.0.0.1:{stripped.port}"
+        await office.db.write(
+            note_success, account.id, at=office.clock(), capabilities={}, starttls_seen=seen,
+            dsn_refused=None,
+        )  # fmt: skip
+        report = (await call({"scope": "global", "probe_timeout_ms": 3000})).json()
+    assert (report["failed_at"], report["cause"]) == ("starttls", "starttls_not_offered")
+
+
+async def test_an_inherited_server_is_not_mended_in_the_personal_configuration(
+    call, put, config, authority
+):
+    async with serve(authority.make_server_context(), implicit_tls=True) as mailbox:
+        config["smtp"] |= {"port": mailbox.port, "connection": "starttls"}
+        await put(config)
+        await put({"sender": {"address": USER}}, "users/anna")
+        fixes = [
+            (await call({"scope": scope, "mode": "connect", "probe_timeout_ms": 2000})).json()[
+                "fix"
+            ]
+            for scope in ("global", "users/anna")
+        ]
+    assert fixes == [{"smtp": {"connection": "ssl_tls"}}, None]
 
 
 async def test_unsaved_values_of_a_scope_use_its_password_for_its_own_server_only(
