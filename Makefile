@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 STAMP := $(VENV)/made-from-$(shell { cat requirements-dev.lock; \
 	'$(PYTHON)' -c 'import sys; print(sys.base_prefix, sys.version)' 2>/dev/null; } | cksum | tr -d ' ')
 
-.PHONY: help setup serve demo test check openapi lock clean
+.PHONY: help setup serve demo test check openapi words lock clean
 
 help:
 	@echo 'make serve     run Awizo here, with SQLite in ./data'
@@ -21,6 +21,7 @@ help:
 	@echo 'make test      run every test (SQLite and a PostgreSQL of its own)'
 	@echo 'make check     style, types, floors, stale files'
 	@echo 'make openapi   write openapi.json from the code'
+	@echo 'make words     gather the texts of the admin page, and compile their translations'
 	@echo 'make lock      take the newest releases that pyproject.toml allows'
 	@echo 'make setup     only make the environment in $(VENV)'
 	@echo 'make clean     remove the environment and all caches'
@@ -50,6 +51,9 @@ check: $(STAMP)
 openapi: $(STAMP)
 	$(RUN) -m app openapi > openapi.json.new
 	mv openapi.json.new openapi.json
+
+words: $(STAMP)
+	$(RUN) .ci/gather-words
 
 # Any release of every platform and of Python 3.11 to 3.14, by hash; never the name of a registry.
 LOCK = $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade \

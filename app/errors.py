@@ -35,10 +35,12 @@ class Notice:
 class AwizoError(Exception):
     """Base of all that a room may raise.
 
-    code: slug of the whole problem; where faults are given and no code, that of the first fault.
+    status: the HTTP contract's. code: slug of the whole problem; where faults are given and no code,
+    that of the first fault.
     retryable: the same request may succeed later without a change.
     """
 
+    status = 500
     retryable = False
 
     def __init__(
@@ -59,69 +61,80 @@ class AwizoError(Exception):
 
 
 class Malformed(AwizoError):
-    """400: the request cannot be read at all."""
+    """The request cannot be read at all."""
 
+    status = 400
     default_code = "malformed"
 
 
 class Unauthenticated(AwizoError):
-    """401: no valid credential."""
+    """No valid credential."""
 
+    status = 401
     default_code = "unauthenticated"
 
 
 class Denied(AwizoError):
-    """403: the credential is known, its role forbids this."""
+    """The credential is known, its role forbids this."""
 
+    status = 403
     default_code = "forbidden"
 
 
 class Missing(AwizoError):
-    """404: there is no such thing, or it is somebody else's."""
+    """There is no such thing, or it is somebody else's."""
 
+    status = 404
     default_code = "not_found"
 
 
 class Conflict(AwizoError):
-    """409: the thing's present state forbids this."""
+    """The thing's present state forbids this."""
 
+    status = 409
     default_code = "conflict"
 
 
 class Stale(AwizoError):
-    """412: If-Match names an older version."""
+    """If-Match names an older version."""
 
+    status = 412
     default_code = "stale"
 
 
 class TooLarge(AwizoError):
-    """413: over one of the limits that GET /limits shows."""
+    """Over one of the limits that GET /limits shows."""
 
+    status = 413
     default_code = "too_large"
 
 
 class Unsupported(AwizoError):
-    """415: a media type that this endpoint does not take."""
+    """A media type that this endpoint does not take."""
 
+    status = 415
     default_code = "unsupported_media_type"
 
 
 class Refused(AwizoError):
-    """422: the content is refused; ``faults`` lists every reason."""
+    """The content is refused; ``faults`` lists every reason."""
 
+    status = 422
     default_code = "refused"
 
 
 class Throttled(AwizoError):
-    """429: too many; ``retry_after_s`` says when again."""
+    """Too many; ``retry_after_s`` says when again."""
 
+    status = 429
     default_code = "rate_limited"
     retryable = True
 
 
 class Unavailable(AwizoError):
-    """503: the database is away or the disk is full; nothing was accepted."""
+    """The database is away or the disk is full; nothing was accepted."""
 
+    status = 503
     default_code = "unavailable"
     retryable = True
 

@@ -1,13 +1,14 @@
 """The composition root: settings in, a FastAPI application out.
 
-``create_app`` mounts the API, maps every error to a problem document, bounds request bodies and
-starts the embedded worker; nothing here decides anything about mail.
+``create_app`` mounts the API and the admin page, maps every error to a problem document, bounds
+request bodies and starts the embedded worker; nothing here decides anything about mail.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
 
 from app.accounts.sign_in import SignIn
 from app.api import ROUTERS, describe_api
@@ -17,6 +18,7 @@ from app.api.meters import Meters
 from app.api.problem import map_errors
 from app.outbox.office import Office, open_office
 from app.settings import Settings
+from app.web.mount import create_web
 
 
 def create_app(settings: Settings, *, work: bool = True, office: Office | None = None) -> FastAPI:
@@ -46,5 +48,12 @@ def create_app(settings: Settings, *, work: bool = True, office: Office | None =
     map_errors(app)
     for router in ROUTERS:
         app.include_router(router)
+    app.mount("/ui", create_web(app.state))
+    for path in ("/", "/ui"):
+        app.add_api_route(path, _lead_to_page, include_in_schema=False)
     app.add_middleware(BoundRequest, most_bytes=settings.max_request_bytes, meters=app.state.meters)
     return app
+
+
+async def _lead_to_page() -> RedirectResponse:
+    return RedirectResponse("/ui/", 303)

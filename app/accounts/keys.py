@@ -49,6 +49,11 @@ def find_keys(tx: Connection, prefixes: Iterable[str]) -> dict[str, KeyRow]:
     return {row.prefix: row for row in rows}
 
 
+def find_key(tx: Connection, key_id: str) -> KeyRow | None:
+    """Return a key by its id, a revoked or expired one too."""
+    return tx.execute(select(api_key).where(api_key.c.id == key_id)).first()
+
+
 def create_key(
     tx: Connection,
     vault: Vault,

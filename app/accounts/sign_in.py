@@ -60,6 +60,13 @@ class SignIn:
             return await self._tokens.read(token, request_id)
         raise refusal
 
+    async def resume(self, key_id: str, request_id: str | None = None) -> Caller:
+        """Return the holder of a key that signed in before; raise ``Unauthenticated`` once it ended."""
+        row = await self._db.ask(keys.find_key, key_id)
+        if row is None:
+            raise _refuse()
+        return self._admit(row, request_id)
+
     async def close(self) -> None:
         """Wait for notes of use that are being written."""
         await asyncio.gather(*self._touching.values())

@@ -21,19 +21,6 @@ from starlette.routing import Match
 from app import errors
 from app.errors import AwizoError, Fault
 
-_STATUS: Mapping[type[AwizoError], int] = {
-    errors.Malformed: 400,
-    errors.Unauthenticated: 401,
-    errors.Denied: 403,
-    errors.Missing: 404,
-    errors.Conflict: 409,
-    errors.Stale: 412,
-    errors.TooLarge: 413,
-    errors.Unsupported: 415,
-    errors.Refused: 422,
-    errors.Throttled: 429,
-    errors.Unavailable: 503,
-}
 # RFC 9110's names, which Python has since 3.13 only.
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 # pydantic's words, in ours; what a validator of ours raises keeps its own code.
@@ -116,10 +103,9 @@ def make_problem(
 
 def as_problem(request: Request, error: AwizoError) -> JSONResponse:
     """Return what a room raised."""
-    status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
     return make_problem(
         request,
-        status,
+        error.status,
         error.code,
         error.detail,
         error.faults,

@@ -1,0 +1,24 @@
+"""The menu: which pages there are, and which roles are offered them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.accounts.caller import Caller
+from app.web.words import mark
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the menu. path: pages below it belong to it, too."""
+
+    path: str
+    label: str
+    roles: tuple[str, ...] = ("admin", "sender", "user")
+
+
+MENU: Sequence[Entry] = (Entry("/ui/", mark("Overview")),)
+
+
+def list_menu(caller: Caller | None) -> list[Entry]:
+    """Return what somebody is offered; nothing before signing in."""
+    return [entry for entry in MENU if caller is not None and caller.role in entry.roles]

@@ -1,0 +1,72 @@
+"""A browser's session: a sealed cookie, so that it holds across processes and needs no table.
+
+It names the API key that signed in, never the key itself; every request asks for that key anew, so
+a revoked key ends its sessions at once. Each session has a CSRF token of its own; one that nobody
+signed in to exists for the sign-in form's sake, and ends when somebody does.
+"""
+
+import base64
+import binascii
+import json
+import secrets
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+
+from app.vault import CannotOpen, Vault
+
+LIFETIME_S = 12 * 3600  # a working day: tomorrow one signs in again
+_PLACE = "web:session"
+_NOTE_PLACE = "web:note"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One browser's session. key_id: the key that signed in, None: nobody. begun_at: seconds."""
+
+    begun_at: int
+    key_id: str | None = None
+    csrf: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+
+
+def begin(at: datetime, key_id: str | None = None) -> Session:
+    """Return a fresh session: never one that somebody else may have planted in the browser."""
+    return Session(int(at.timestamp()), key_id)
+
+
+def seal_session(vault: Vault, session: Session) -> str:
+    """Return the cookie's value."""
+    return _seal(vault, _PLACE, asdict(session))
+
+
+def open_session(vault: Vault, cookie: str | None, at: datetime) -> Session | None:
+    """Return the session of a cookie; None where it is no good, or has had its time."""
+    opened = _open(vault, _PLACE, cookie)
+    if not isinstance(opened, dict):
+        return None
+    session = Session(**opened)
+    return session if 0 <= at.timestamp() - session.begun_at + 60 < LIFETIME_S else None
+
+
+def seal_notes(vault: Vault, notes: list[tuple[str, str]]) -> str:
+    """Return a cookie that carries what the next page shall say, as (kind, text)."""
+    return _seal(vault, _NOTE_PLACE, notes)
+
+
+def open_notes(vault: Vault, cookie: str | None) -> list[tuple[str, str]]:
+    """Return what a page before has left to be said."""
+    opened = _open(vault, _NOTE_PLACE, cookie)
+    return [(kind, text) for kind, text in opened] if isinstance(opened, list) else []
+
+
+def _seal(vault: Vault, place: str, value: object) -> str:
+    return base64.urlsafe_b64encode(vault.seal(json.dumps(value), place)).decode()
+
+
+def _open(vault: Vault, place: str, cookie: str | None) -> object:
+    if not cookie:
+        return None
+    try:
+        opened: object = json.loads(vault.open(base64.urlsafe_b64decode(cookie), place))
+    except (CannotOpen, binascii.Error, ValueError):
+        return None
+    return opened
