@@ -16,78 +16,32 @@ import signal
 import socket
 import sys
 import tempfile
-import textwrap
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pikepdf
 import typer
 
 from app.demo.catcher import Caught, catch_mail
-from app.demo.unlock import WrongPasswordError, open_zip
-
-PASSWORD = "Klient-0042-lato"
-PDF_NAME, CSV_NAME = "FV 12-2026.pdf", "pozycje.csv"
-PDF_TEXT = ("Faktura FV 12/2026", "Nabywca: Klient Sp. z o.o.", "Do zaplaty: 1230,00 PLN")
-CSV = "pozycja;ilosc;wartosc\nUsluga serwisowa X-17;1;1000,00\nVAT 23%;;230,00\n"
-CONFIGURATION: dict[str, Any] = {
-    "mode": "smtp",
-    "smtp": {"host": "127.0.0.1", "port": 25, "connection": "plaintext"},
-    "sender": {"address": "faktury@firma.example", "name": "Firma Sp. z o.o."},
-    "bcc": "archiwum@firma.example",
-    "macros": {"firma": "Firma Sp. z o.o."},
-}
-REMINDER: dict[str, Any] = {
-    "template": "overdue-reminder",
-    "level": 2,
-    "language": "pl",
-    "to": "Klient <ksiegowosc@klient.example>",
-    "macros": {"kontrahent": "Klient Sp. z o.o."},
-    "documents": [
-        {
-            "numer": "FV 12/2026",
-            "z_dnia": "2026-10-01",
-            "termin": "2026-10-31",
-            "kwota": "1230.00",
-            "waluta": "PLN",
-            "dni_po_terminie": 22,
-        }
-    ],
-    "attachment_password": PASSWORD,
-    "importance": "high",
-    "reference": {"type": "reminder", "number": "FV 12/2026", "customer": "KONTR-0042"},
-}
-IDEMPOTENCY_KEY = "reminder-2/KONTR-0042/2026-11-22"
+from app.demo.samples import (
+    CONFIGURATION,
+    CSV,
+    CSV_NAME,
+    IDEMPOTENCY_KEY,
+    PASSWORD,
+    PDF_NAME,
+    PDF_TEXT,
+    REMINDER,
+    make_invoice,
+)
+from app.demo.teller import Teller, describe
+from app.demo.unlock import unlock_pdf, unlock_zip
 
 
 class StoryError(Exception):
     """The demo cannot go on; says why."""
-
-
-class Teller:
-    """Tells what happens, and keeps count of the promises that were not kept."""
-
-    def __init__(self) -> None:
-        self.broken = 0
-        self._chapter = 0
-
-    def chapter(self, text: str) -> None:
-        """Begin the next step."""
-        self._chapter += 1
-        typer.echo(f"\n{self._chapter}. {text}")
-
-    def show(self, text: str) -> None:
-        """Show lines as they are."""
-        for line in text.rstrip().splitlines():
-            typer.echo(f"     {line}".rstrip())
-
-    def check(self, promise: str, kept: object) -> None:
-        """Say whether a promise was kept."""
-        self.broken += not kept
-        typer.echo(f"   {'yes' if kept else 'NO '} {promise}")
 
 
 async def tell(*, stay: bool) -> int:
@@ -118,7 +72,7 @@ async def tell(*, stay: bool) -> int:
         except (StoryError, httpx.HTTPError) as error:
             teller.check(f"The demo ran to its end. {error}", False)
     if teller.broken:
-        typer.echo(f"\n{teller.broken} promises were not kept.", err=True)
+        typer.echo(f"\nPromises not kept: {teller.broken}.", err=True)
         return 1
     typer.echo("\nEverything was as promised. Next: README.md, the ten-minute tour.")
     return 0
@@ -147,7 +101,7 @@ async def _wait_for_ctrl_c() -> None:
 def _show_arrival(caught: Caught) -> None:
     teller = Teller()
     typer.echo(f"\nArrived, {len(caught.raw)} bytes:")
-    teller.show(_describe(caught))
+    teller.show(describe(caught))
 
 
 def _set_up() -> None:
@@ -281,7 +235,7 @@ async def _read_mail(
     if len(caught) != 1:
         raise StoryError(f"{len(caught)} messages arrived instead of one.")
     arrived = caught[0]
-    teller.show(_describe(arrived))
+    teller.show(describe(arrived))
     raw = (await client.get(f"/messages/{accepted['id']}/raw")).content
     teller.check("One message arrived, byte for byte the one Awizo shows.", raw == arrived.raw)
     teller.check(
@@ -340,55 +294,3 @@ def _spell(text: bytes) -> list[bytes]:
     """Return a text as it is and as it can stand inside base64."""
     inside = [base64.b64encode(b"\0" * shift + text)[4:-4] for shift in range(3)]
     return [text, *inside]
-
-
-def _describe(caught: Caught) -> str:
-    """Return envelope, headers and text, for people."""
-    message = caught.message
-    lines = [f"MAIL FROM:{caught.mail}", *(f"RCPT TO:{each}" for each in caught.rcpt), ""]
-    shown = ("From", "To", "Cc", "Reply-To", "Subject", "Date", "Message-ID", "Importance")
-    lines += [f"{name}: {message[name]}" for name in shown if message[name]]
-    text = message.get_body(("plain",))
-    lines.append("")
-    for line in text.get_content().splitlines() if text else ():
-        lines += textwrap.wrap(line, 90) if len(line) > 90 else [line]
-    lines.append("")
-    lines += [
-        f"Attached: {each.get_filename()} ({each.get_content_type()})"
-        for each in message.iter_attachments()
-    ]
-    return "\n".join(lines)
-
-
-def make_invoice() -> bytes:
-    """Return a PDF of one page with ``PDF_TEXT`` on it."""
-    with pikepdf.new() as pdf:
-        page = pdf.add_blank_page(page_size=(595, 842))
-        font = pikepdf.Dictionary(
-            Type=pikepdf.Name.Font, Subtype=pikepdf.Name.Type1, BaseFont=pikepdf.Name.Helvetica
-        )
-        page.Resources = pikepdf.Dictionary(Font=pikepdf.Dictionary(F1=font))
-        shown = " T* ".join(f"({line}) Tj" for line in PDF_TEXT)
-        page.Contents = pdf.make_stream(f"BT /F1 16 Tf 22 TL 72 760 Td {shown} ET".encode())
-        made = io.BytesIO()
-        pdf.save(made, compress_streams=False)
-    return made.getvalue()
-
-
-def unlock_pdf(content: bytes, password: str) -> str | None:
-    """Return the text of the invoice, or None where the password does not open it."""
-    try:
-        with pikepdf.open(io.BytesIO(content), password=password) as pdf:
-            shown = pikepdf.parse_content_stream(pdf.pages[0])
-            return "\n".join(str(each.operands[0]) for each in shown if str(each.operator) == "Tj")
-    except pikepdf.PasswordError:
-        return None
-
-
-def unlock_zip(content: bytes, password: str) -> str | None:
-    """Return the archive's files as text, or None where the password does not open it."""
-    try:
-        files = open_zip(content, password)
-    except WrongPasswordError:
-        return None
-    return "\n".join(f"{name}:\n{text.decode()}" for name, text in files.items()).rstrip()

@@ -1,7 +1,7 @@
-"""Opens an AES-256 ZIP as a customer's archive program would, with the standard's own reading of it.
+"""Opens attachments as a customer's programs would.
 
-Written from WinZip's "AES Encryption Information" apart from the code that makes the archives, so
-that the demo does not take its own word for it.
+The reader of AES-256 ZIPs is written from WinZip's "AES Encryption Information", apart from the code
+that makes the archives, so that the demo does not take Awizo's word for it.
 """
 
 import hashlib
@@ -10,6 +10,7 @@ import zlib
 from io import BytesIO
 from zipfile import BadZipFile, ZipFile
 
+import pikepdf
 from Cryptodome.Cipher import AES
 from Cryptodome.Util import Counter
 
@@ -60,3 +61,22 @@ def _open_member(archive: bytes, offset: int, size: int, password: str) -> bytes
     packed = AES.new(keys[:_KEY_BYTES], AES.MODE_CTR, counter=counter).decrypt(data)
     method = int.from_bytes(extra[at + 9 : at + 11], "little")
     return zlib.decompress(packed, -zlib.MAX_WBITS) if method == _DEFLATED else packed
+
+
+def unlock_pdf(content: bytes, password: str) -> str | None:
+    """Return the text of a PDF's first page, or None where the password does not open it."""
+    try:
+        with pikepdf.open(BytesIO(content), password=password) as pdf:
+            shown = pikepdf.parse_content_stream(pdf.pages[0])
+            return "\n".join(str(each.operands[0]) for each in shown if str(each.operator) == "Tj")
+    except pikepdf.PasswordError:
+        return None
+
+
+def unlock_zip(content: bytes, password: str) -> str | None:
+    """Return the archive's files as text, or None where the password does not open it."""
+    try:
+        files = open_zip(content, password)
+    except WrongPasswordError:
+        return None
+    return "\n".join(f"{name}:\n{text.decode()}" for name, text in files.items()).rstrip()

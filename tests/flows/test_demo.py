@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 import pyzipper
 
-from app.demo.story import PASSWORD, PDF_TEXT, Teller, make_invoice, unlock_pdf, unlock_zip
-from app.demo.unlock import WrongPasswordError, open_zip
+from app.demo.samples import PASSWORD, PDF_TEXT, make_invoice
+from app.demo.teller import Teller
+from app.demo.unlock import WrongPasswordError, open_zip, unlock_pdf, unlock_zip
 
 ROOT = Path(__file__).parents[2]
 
