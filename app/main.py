@@ -7,7 +7,7 @@ request bodies and starts the embedded worker; nothing here decides anything abo
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import RedirectResponse
 
 from app.accounts.sign_in import SignIn
@@ -55,5 +55,8 @@ def create_app(settings: Settings, *, work: bool = True, office: Office | None =
     return app
 
 
-async def _lead_to_page() -> RedirectResponse:
+async def _lead_to_page(request: Request) -> RedirectResponse:
+    """Lead browsers to the page; to programs there is nothing here."""
+    if "text/html" not in request.headers.get("accept", ""):
+        raise HTTPException(404)
     return RedirectResponse("/ui/", 303)

@@ -99,6 +99,8 @@ async def test_the_time_zone_is_named(browser, zone, shown):
     assert f"Times: {shown}" in (await browser.get("/ui/sign-in")).text
 
 
-async def test_the_front_door_leads_to_the_page(client):
+async def test_the_front_door_leads_browsers_to_the_page(client):
     for path in ("/", "/ui"):
-        assert (await client.get(path)).headers["location"] == "/ui/"
+        answer = await client.get(path, headers={"Accept": "text/html,*/*;q=0.8"})
+        assert answer.headers["location"] == "/ui/"
+        assert (await client.get(path)).status_code == 404
