@@ -75,6 +75,9 @@ def read_attachments(
             detail = "A media type looks like application/pdf; multipart is none of a file."
             faults.append(Fault(f"{at}/content_type", "invalid_media_type", detail))
         found.append(Plain(body.filename, media_type, content, body.content_id, body.protect))
+    if len(given) + len(waiting) > MOST_ATTACHMENTS:
+        detail = f"A message has at most {MOST_ATTACHMENTS} attachments."
+        faults.append(Fault("/attachments", "too_many", detail))
     for index, part in enumerate(waiting, first + len(given)):
         _, wrong = collect(AttachmentBody, {"filename": part.filename}, f"/attachments/{index}")
         faults += wrong
