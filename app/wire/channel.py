@@ -5,10 +5,11 @@
 Bytes that nobody asked for are never paired with the next command (response injection,
 RFC 3207 §5): a command is not written while unread bytes wait, and bytes that follow a reply
 make the channel `tainted`. What is written while `confidential` is masked in all replies.
+Commands may also go out as a group (RFC 2920); then as many replies may wait as are owed for it.
 """
 
 import asyncio
-import re
+import math
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,10 +21,10 @@ from aiosmtplib.protocol import SMTPProtocol
 
 MAX_REPLY_BYTES = 65_536
 MAX_REPLY_LINES = 512
-CHUNK_BYTES = 262_144  # of a body written between two looks at the flow
+CHUNK_BYTES = 131_072  # of a body written between two looks at the flow
 SERVICE_CLOSING = 421  # RFC 5321 §3.8: may come at any time
 
-_REPLY_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
+_CODES = {b"%d" % code: code for code in range(200, 600)}
 _MASK = "[secret]"
 
 
@@ -36,17 +37,25 @@ class Channel(SMTPProtocol):
 
     def __init__(self) -> None:
         super().__init__(asyncio.get_running_loop())
-        self._unread = bytearray()
-        self._lines: list[bytes] = []
-        self._code = b""
+        self._rest = b""  # of a line that has not come to its end
+        self._code = 0
+        self._lines: list[bytes] = []  # of a reply that has not come to its end
         self._reply_bytes = 0
-        self._replies: deque[SMTPResponse] = deque()
+        self._replies: deque[tuple[int, bytes]] = deque()
+        self._owed = 0  # replies to a group that have not been read
         self._violation: ProtocolViolation | None = None
         self._wake: asyncio.Future[None] | None = None
         self._flow: asyncio.Future[None] | None = None
         self._hidden: set[str] = set()
         self._confidential = False
         self._lost = self._loop.create_future()
+        self._deadline = math.inf
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport, also the one under TLS."""
+        super().connection_made(transport)
+        cast(asyncio.WriteTransport, transport).set_write_buffer_limits(high=CHUNK_BYTES)
 
     # What the server sends
 
@@ -54,40 +63,42 @@ class Channel(SMTPProtocol):
         """Split what came into replies; stop the connection at the first violation."""
         if self._violation:
             return
-        self._unread += data
+        *lines, self._rest = (self._rest + data).split(b"\n")
         try:
-            self._split()
+            for line in lines:
+                self._take_line(line)
+            if self._reply_bytes + len(self._rest) > MAX_REPLY_BYTES:
+                raise ProtocolViolation("a reply longer than 64 KiB")
         except ProtocolViolation as exc:
             self._violation = exc
-            self._unread.clear()
+            self._rest = b""
             self.abort()
         self._awake()
 
-    def _split(self) -> None:
-        while (end := self._unread.find(b"\n")) >= 0:
-            self._take_line(bytes(self._unread[:end].removesuffix(b"\r")), end + 1)
-            del self._unread[: end + 1]
-        if self._reply_bytes + len(self._unread) > MAX_REPLY_BYTES:
-            raise ProtocolViolation("a reply longer than 64 KiB")
-
-    def _take_line(self, line: bytes, size_bytes: int) -> None:
-        found = _REPLY_LINE.fullmatch(line)
-        if not found or (self._lines and found[1] != self._code):
-            raise ProtocolViolation(f"not an SMTP reply: {self._decode(line[:200])}")
-        self._code = found[1]
-        self._lines.append(found[3] or b"")
-        self._reply_bytes += size_bytes
-        if self._reply_bytes > MAX_REPLY_BYTES or len(self._lines) > MAX_REPLY_LINES:
+    def _take_line(self, line: bytes) -> None:
+        if line.endswith(b"\r"):
+            line = line[:-1]
+        code, separator = _CODES.get(line[:3]), line[3:4]
+        if code is None or separator not in (b" ", b"-", b"") or code != (self._code or code):
+            raise ProtocolViolation(f"not an SMTP reply: {self.decode(line[:200])}")
+        self._reply_bytes += len(line)
+        if self._reply_bytes > MAX_REPLY_BYTES or len(self._lines) >= MAX_REPLY_LINES:
             raise ProtocolViolation("a reply longer than 64 KiB or 512 lines")
-        if found[2] != b"-":
-            # Two replies nobody read are one too many already; the rest of a flood is refused.
-            if len(self._replies) > 1:
-                raise ProtocolViolation("replies that nobody asked for")
-            text = self._decode(b"\n".join(self._lines))
-            self._replies.append(SMTPResponse(int(self._code), text))
-            self._lines, self._reply_bytes = [], 0
+        if separator == b"-":
+            self._code = code
+            self._lines.append(line[4:])
+            return
+        # One reply more than was asked for is told to the reader; the rest of a flood is refused.
+        if len(self._replies) > max(1, self._owed):
+            raise ProtocolViolation("replies that nobody asked for")
+        text = b"\n".join((*self._lines, line[4:])) if self._lines else line[4:]
+        self._replies.append((code, text))
+        if self._lines:
+            self._lines = []
+        self._code = self._reply_bytes = 0
 
-    def _decode(self, data: bytes) -> str:
+    def decode(self, data: bytes) -> str:
+        """Read the text of a reply, without the secrets that were written."""
         text = data.decode("utf-8", "backslashreplace")
         for secret in self._hidden:
             text = text.replace(secret, _MASK)
@@ -102,6 +113,8 @@ class Channel(SMTPProtocol):
         super().connection_lost(None)
         if not self._lost.done():
             self._lost.set_result(None)
+        if self._timer:
+            self._timer.cancel()
         self._awake()
         self.resume_writing()
 
@@ -119,29 +132,61 @@ class Channel(SMTPProtocol):
     @property
     def is_tainted(self) -> bool:
         """Bytes wait that belong to no command of ours."""
-        return bool(self._replies or self._lines or self._unread or self._violation)
+        return bool(self._replies or self._lines or self._rest or self._violation)
 
     def take_early(self) -> SMTPResponse | None:
         """Return a complete reply that came unasked, such as 421 before the connection closed."""
-        return self._replies.popleft() if self._replies else None
+        return self._show(*self._replies.popleft()) if self._replies else None
+
+    def _show(self, code: int, text: bytes) -> SMTPResponse:
+        return SMTPResponse(code, self.decode(text))
 
     async def read_reply(self, timeout_s: float | None) -> SMTPResponse:
         """Return the next complete reply, whatever follows it; timeout_s holds for all of it.
 
         Raises ProtocolViolation, SMTPServerDisconnected, SMTPReadTimeoutError.
         """
-        try:
-            async with asyncio.timeout(timeout_s):
-                while not self._replies:
-                    if self._violation:
-                        raise self._violation
-                    if self._lost.done():
-                        raise SMTPServerDisconnected("the server closed the connection")
-                    self._wake = self._loop.create_future()
-                    await self._wake
-        except TimeoutError:
-            raise SMTPReadTimeoutError("no complete reply in time") from None
+        return self._show(*await self.read_raw(timeout_s))
+
+    async def read_raw(self, timeout_s: float | None) -> tuple[int, bytes]:
+        """Return code and text of the next reply, its lines joined with LF; as `read_reply`."""
+        if not self._replies:
+            await self._wait_for_reply(timeout_s)
+        if self._owed:
+            self._owed -= 1
         return self._replies.popleft()
+
+    async def _wait_for_reply(self, timeout_s: float | None) -> None:
+        self._set_deadline(timeout_s)
+        try:
+            while not self._replies:
+                if self._violation:
+                    raise self._violation
+                if self._lost.done():
+                    raise SMTPServerDisconnected("the server closed the connection")
+                if self._loop.time() >= self._deadline:
+                    raise SMTPReadTimeoutError("no complete reply in time")
+                self._wake = self._loop.create_future()
+                await self._wake
+        finally:
+            self._deadline = math.inf
+
+    def _set_deadline(self, timeout_s: float | None) -> None:
+        """Have the reader woken at its time; one timer serves many waits, which costs next to
+        nothing: it is only looked at when it rings, and then set anew."""
+        if timeout_s is not None:
+            self._deadline = self._loop.time() + timeout_s
+            if self._timer is None or self._timer.when() > self._deadline:
+                if self._timer:
+                    self._timer.cancel()
+                self._timer = self._loop.call_at(self._deadline, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._loop.time() >= self._deadline:
+            self._awake()
+        elif self._deadline < math.inf:
+            self._timer = self._loop.call_at(self._deadline, self._ring)
 
     async def read_response(  # the signature is aiosmtplib's
         self,
@@ -182,16 +227,31 @@ class Channel(SMTPProtocol):
             self._hidden |= set(words[2:] if words[:1] == ["AUTH"] else words) - {"*"}
         super().write(data)
 
+    def write_group(self, data: bytes, replies: int) -> None:
+        """Write commands to which so many replies are owed. Raises SMTPServerDisconnected."""
+        self._owed += replies
+        self.write(data)
+
     async def write_body(self, body: bytes, timeout_s: float) -> None:
-        """Write a body as the peer takes it; timeout_s bounds the wait without progress."""
+        """Write a body as the peer takes it, the last chunk without waiting.
+
+        timeout_s bounds the wait without progress. Raises TimeoutError, SMTPServerDisconnected.
+        """
+        if len(body) <= CHUNK_BYTES:
+            self.write(body)
+            return
         view = memoryview(body)
         for start in range(0, len(view), CHUNK_BYTES):
-            self.write(cast(bytes, view[start : start + CHUNK_BYTES]))
-            if self._flow:
-                async with asyncio.timeout(timeout_s):
-                    await self._flow
+            await self.drain(timeout_s)
             if self._replies:  # the server has already made up its mind
                 return
+            self.write(cast(bytes, view[start : start + CHUNK_BYTES]))
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait until most of what was written is on its way. Raises TimeoutError."""
+        if self._flow:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.shield(self._flow)  # a wait that is cut off leaves it to others
 
     @contextmanager
     def keeping_secret(self, *secrets: str) -> Iterator[None]:

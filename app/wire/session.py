@@ -3,31 +3,46 @@
 Failure to open raises `SessionFailed`; from then on failure is data, a `Transaction`. Only one
 task may use a session. Nothing of a message is ever ended by a lone dot that was not meant:
 a transaction that stops half-way closes the connection.
-A pipelined engine may take the place of `transaction.py` behind these same methods.
+`conveyor` carries many messages with one round trip each; `send` and `try_envelope` ask one thing at
+a time, so that each step has its own answer and its own time.
 """
 
 import time
+from dataclasses import dataclass
 
 from aiosmtplib import SMTPException
 
 from app.wire.address_policy import AddressPolicy
+from app.wire.body import Body
 from app.wire.capabilities import Capabilities
 from app.wire.channel import Channel, ProtocolViolation
+from app.wire.conveyor import Conveyor
 from app.wire.envelope import BeforeDot, Envelope, Transaction
 from app.wire.opening import Opening
-from app.wire.reply import Reply, read_reply
+from app.wire.reply import read_reply
 from app.wire.steps import Observe, Outcome, describe, report
 from app.wire.target import Auth, Connection, Target
 from app.wire.tls import TlsFacts
-from app.wire.transaction import Carrying
 
 QUIT_TIMEOUT_S = 2.0  # politeness has a bound; the messages are already safe
+
+
+@dataclass(frozen=True, slots=True)
+class _Single:
+    """The one message of `Session.send`."""
+
+    envelope: Envelope
+    body: Body | bytes
+    before_dot: BeforeDot
+
+    def is_wanted(self) -> bool:
+        return True
 
 
 class Session:
     """A connection that is ready for MAIL. Build it with `open`."""
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, opening: Opening, pipelining: bool) -> None:
         self.target: Target = opening.target
         self.channel: Channel = opening.channel
         self.capabilities: Capabilities = opening.capabilities
@@ -36,6 +51,9 @@ class Session:
         self.auth: Auth | None = opening.mechanism
         self.timeout_s: float = opening.timeout_s
         self.dsn_refused = False
+        self.pipelining_broken = not pipelining
+        self.groups_proven = self.rides_proven = False
+        self.recipients_limit: int | None = None
         self.messages_begun = 0
         self.in_transaction = False
 
@@ -48,14 +66,16 @@ class Session:
         ehlo_name: str,
         observe: Observe = lambda step: None,
         login: bool = True,
+        pipelining: bool = True,
     ) -> "Session":
         """Connect, secure and log in; report each step in the order they happen.
 
-        ehlo_name: our own name, ASCII without blanks. Raises SessionFailed.
+        ehlo_name: our own name, ASCII without blanks. pipelining: False where this server was
+        found to break it (`pipelining_broken`). Raises SessionFailed.
         """
         opening = Opening(target, policy, ehlo_name, observe)
         await opening.run(login)
-        return cls(opening)
+        return cls(opening, pipelining)
 
     @property
     def encrypted(self) -> bool:
@@ -75,6 +95,11 @@ class Session:
         return self.capabilities.dsn and not self.dsn_refused
 
     @property
+    def pipelining(self) -> bool:
+        """PIPELINING is offered and was not found broken."""
+        return self.capabilities.pipelining and not self.pipelining_broken
+
+    @property
     def usable(self) -> bool:
         """It can carry another message now."""
         return self.channel.is_open and not self.channel.is_tainted and not self.in_transaction
@@ -83,15 +108,10 @@ class Session:
         """Tell whether the server has spoken (421) or hung up while the session was idle."""
         return not self.channel.is_open or self.channel.is_tainted
 
-    async def command(self, line: bytes) -> Reply:
-        """Send one command and return its reply. Raises as `Channel.read_response` does."""
-        response = await self.channel.execute_command(line, timeout=self.timeout_s)
-        return read_reply(response.code, response.message)
-
     async def send(
         self,
         envelope: Envelope,
-        body: bytes,
+        body: Body | bytes,
         *,
         before_dot: BeforeDot,
         final_reply_timeout_s: float,
@@ -104,36 +124,25 @@ class Session:
         connection is closed and nothing was sent.
         final_reply_timeout_s: the wait for the last reply (RFC 5321 §4.5.3.2.6: 10 minutes).
         """
-        work = Carrying(self, envelope, observe)
-        try:
-            return await work.send(body, before_dot, final_reply_timeout_s)
-        finally:
-            self._finish()
+        jobs = [_Single(envelope, body, before_dot)]
+        came: list[Transaction] = []
+        conveyor = Conveyor[_Single](
+            self,
+            final_reply_timeout_s=final_reply_timeout_s,
+            observe=observe,
+            lock_step=True,
+        )
+        await conveyor.carry(
+            lambda: jobs.pop() if jobs else None, lambda job, transaction: came.append(transaction)
+        )
+        return came[0]
 
     async def try_envelope(self, envelope: Envelope, observe: Observe | None = None) -> Transaction:
         """Ask whether the server would take this envelope, then RSET; nothing is delivered."""
-        work = Carrying(self, envelope, observe)
-        try:
-            return await work.try_out()
-        finally:
-            self._finish()
-
-    def _finish(self) -> None:
-        """Close what cannot be trusted any more: an open transaction, unread bytes."""
-        if self.in_transaction or self.channel.is_tainted:
-            self.abort()
-
-    async def reset(self) -> bool:
-        """Forget the envelope on the server (RSET); False where the session is lost by it."""
-        try:
-            done = (await self.command(b"RSET")).is_positive
-        except (OSError, SMTPException, ProtocolViolation):
-            done = False
-        if done:
-            self.in_transaction = False
-        else:
-            self.abort()
-        return done
+        conveyor = Conveyor[_Single](
+            self, final_reply_timeout_s=self.timeout_s, observe=observe, lock_step=True
+        )
+        return await conveyor.try_out(envelope)
 
     async def quit(self, observe: Observe | None = None) -> None:
         """Say QUIT, wait at most 2 s for the answer, and close; it never fails."""

@@ -8,7 +8,7 @@ from aiosmtplib import SMTPServerDisconnected
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.wire.channel import MAX_REPLY_BYTES, Channel, ProtocolViolation
+from app.wire.channel import CHUNK_BYTES, MAX_REPLY_BYTES, Channel, ProtocolViolation
 
 
 class Wire(asyncio.Transport):
@@ -21,6 +21,9 @@ class Wire(asyncio.Transport):
 
     def write(self, data: Any) -> None:
         self.written += bytes(data)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self.high = high
 
     def is_closing(self) -> bool:
         return self.dropped
@@ -55,7 +58,7 @@ def test_reading_foreign_bytes_never_raises_and_keeps_little(chunks: list[bytes]
         channel, wire = connect()
         for chunk in chunks:
             channel.data_received(chunk)
-        assert len(channel._unread) <= MAX_REPLY_BYTES
+        assert len(channel._rest) <= MAX_REPLY_BYTES
         assert len(channel._replies) <= 2
         assert channel.is_open is not wire.dropped
         await read(channel)
@@ -142,5 +145,8 @@ async def test_what_is_written_in_confidence_is_masked_from_then_on() -> None:
 async def test_a_peer_that_does_not_read_costs_the_timeout() -> None:
     channel, _ = connect()
     channel.pause_writing()
+    await channel.write_body(b"x" * 10, timeout_s=0.05)
     with pytest.raises(TimeoutError):
-        await channel.write_body(b"x" * 10, timeout_s=0.05)
+        await channel.drain(timeout_s=0.05)
+    with pytest.raises(TimeoutError):
+        await channel.write_body(b"x" * (CHUNK_BYTES + 1), timeout_s=0.05)

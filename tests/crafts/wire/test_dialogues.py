@@ -1,11 +1,13 @@
 """Every file in dialogues/ is one lesson: what a server says, and what must come of it."""
 
 import asyncio
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from app.wire.address_policy import AddressPolicy
+from app.wire.conveyor import Conveyor
 from app.wire.dsn import choose_notify
 from app.wire.envelope import Envelope, Recipient, Transaction, Verdict
 from app.wire.session import Session
@@ -19,7 +21,7 @@ BODY = "Subject: hello\\r\\n\\r\\nHello\\r\\n"
 KNOWN = set(
     "lesson connection auth login allow_insecure_auth starttls_seen timeout_ms from to notify ret "  # noqa: SIM905
     "envid smtputf8 body mark final_s messages mode open expect again usable dsn_refused steps "
-    "mask stale says wait_lost".split()
+    "mask stale says wait_lost unwanted lot pipelining_broken".split()
 )
 pytestmark = pytest.mark.anyio
 
@@ -69,14 +71,14 @@ async def wait_until_stale(session: Session) -> None:
 async def carry(
     session: Session, header: dict[str, str], peer: Peer, steps: list[Step]
 ) -> Transaction:
-    """Send one message; the mark must come at most once, after the body."""
+    """Send one message; a mark must come at most once for a recipient, after the body."""
     if header.get("mode") == "envelope":
         return await session.try_envelope(address(header), steps.append)
     marks: list[tuple[int, ...]] = []
 
     async def mark(accepted: tuple[int, ...]) -> bool:
+        assert not set(accepted) & {index for mark in marks for index in mark}
         marks.append(accepted)
-        assert len(marks) == 1
         assert peer.heard[-1:] != ["."]
         if "wait_lost" in header:
             await wait_until_stale(session)
@@ -92,8 +94,73 @@ async def carry(
     at_the_dot = tuple(
         index for index, verdict in enumerate(transaction.verdicts) if verdict.phase == "dot"
     )
-    assert not at_the_dot or marks == [at_the_dot]
+    assert not at_the_dot or at_the_dot == tuple(index for mark in marks for index in mark)
     return transaction
+
+
+@dataclass
+class Parcel:
+    """A job of the conveyor; number: from 1, as the headers name it."""
+
+    number: int
+    header: dict[str, str]
+    envelope: Envelope
+    body: bytes
+    marked: list[int] = field(default_factory=list)
+    asked: int = 0
+
+    def is_wanted(self) -> bool:
+        self.asked += 1
+        return self.asked < 2 or self.header.get("unwanted") != str(self.number)
+
+    async def before_dot(self, accepted: tuple[int, ...]) -> bool:
+        assert accepted
+        assert not set(accepted) & set(self.marked)
+        await asyncio.sleep(0.01)
+        self.marked += accepted
+        return self.header.get("mark") != f"no {self.number}"
+
+
+async def check_conveyor(session: Session, header: dict[str, str], peer: Peer) -> None:
+    """Carry messages over a conveyor; ``|`` stands between what belongs to each of them."""
+    to = header.get("to", "jan@klient.example").split("|")
+    parcels = [
+        Parcel(
+            number + 1,
+            header,
+            address(header | {"to": to[min(number, len(to) - 1)]}),
+            f"Subject: {number + 1}\r\n".encode(),
+        )
+        for number in range(int(header["messages"]))
+    ]
+    ready, came = list(parcels), {}
+    conveyor = Conveyor[Parcel](session, final_reply_timeout_s=float(header.get("final_s", "5")))
+
+    def take() -> Parcel | None:
+        if not ready or (ready[0].number == int(header.get("lot", "99")) + 1 and not came):
+            return None
+        return ready.pop(0)
+
+    def settle(parcel: Parcel, transaction: Transaction) -> None:
+        assert parcel.number not in came
+        came[parcel.number] = transaction
+
+    await conveyor.carry(take, settle)
+    assert set(came) | {parcel.number for parcel in ready} == {p.number for p in parcels}
+    spelled = [
+        "; ".join(map(spell, came[parcel.number].verdicts))
+        if parcel.number in came
+        else "not taken"
+        for parcel in parcels
+    ]
+    assert " | ".join(spelled) == header["expect"]
+    for number, transaction in came.items():
+        for index, verdict in enumerate(transaction.verdicts):
+            assert verdict.phase != "dot" or index in parcels[number - 1].marked
+    assert session.pipelining_broken is (header.get("pipelining_broken") == "yes")
+    assert session.dsn_refused is (header.get("dsn_refused") == "yes")
+    if "usable" in header:
+        assert session.usable is (header["usable"] == "yes")
 
 
 async def check_messages(
@@ -131,7 +198,9 @@ async def converse(dialogue: Dialogue, peer: Peer, authority: Authority, steps: 
         assert not steps[-1].ok
         return
     session = await opening
-    if "expect" in header:
+    if "messages" in header:
+        await check_conveyor(session, header, peer)
+    elif "expect" in header:
         await check_messages(session, header, peer, steps)
     await session.quit(steps.append)
 

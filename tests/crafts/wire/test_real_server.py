@@ -239,7 +239,6 @@ async def test_a_session_carries_many_messages(authority: Authority) -> None:
         for _ in range(20):
             result = await session.send(ENVELOPE, BODY, before_dot=agree, final_reply_timeout_s=5)
             assert result.trouble is None
-        assert await session.reset()
         await session.quit()
         assert not session.usable
         assert len(mailbox.received) == 20
