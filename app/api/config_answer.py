@@ -21,7 +21,7 @@ from app.configuration.model import StoredAccount
 from app.configuration.show import show_document
 from app.errors import Missing
 from app.outbox.follow import configuration_changed
-from app.outbox.health import read_health
+from app.outbox.health import name_state, read_health
 from app.outbox.office import Office
 
 Configuration = Annotated[dict[str, Any], WithJsonSchema(describe_answer())]
@@ -60,7 +60,7 @@ def read_shown(tx: Connection, scope: Scope) -> tuple[StoredAccount, dict[str, A
         "scope": stored.scope,
         "version": stored.version,
         "updated_at": show_instant(stored.updated_at),
-        "state": _name_state(stored, health.cause),
+        "state": name_state(stored, health.cause),
         "trouble": trouble,
         "paused_at": show_instant(stored.paused_at),
     }
@@ -69,14 +69,6 @@ def read_shown(tx: Connection, scope: Scope) -> tuple[StoredAccount, dict[str, A
         known["user"] = stored.user_id
         known["active_scope"] = person.active_scope if person else "global"
     return stored, known | show_document(stored)
-
-
-def _name_state(stored: StoredAccount, cause: str | None) -> str:
-    if stored.paused_at is not None:
-        return "paused"
-    if stored.password_state == "awaiting":
-        return "awaiting_password"
-    return "trouble" if cause else "active"
 
 
 def answer(response: Response, stored: StoredAccount, shown: dict[str, Any]) -> dict[str, Any]:

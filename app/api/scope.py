@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Path, Request
 from app.accounts.caller import Caller
 from app.accounts.people import check_user_id
 from app.api.body import Route, UserId
+from app.configuration import rights
 from app.configuration.model import name_scope
 
 E = TypeVar("E", bound=Callable[..., Any])
@@ -31,19 +32,11 @@ class Scope:
 
     def require_reader(self, caller: Caller) -> None:
         """Raise ``Denied`` or ``Missing`` unless the caller may see what is stored here."""
-        if self.user is None:
-            caller.require("admin")
-        else:
-            caller.require("admin", "sender", "user")
-            caller.require_own(self.user)
+        rights.require_reader(caller, self.user)
 
     def require_writer(self, caller: Caller) -> None:
         """Raise ``Denied`` or ``Missing`` unless the caller may change what is stored here."""
-        if self.user is None:
-            caller.require("admin")
-        else:
-            caller.require("admin", "user")
-            caller.require_own(self.user)
+        rights.require_writer(caller, self.user)
 
 
 def _read_scope(request: Request) -> Scope:

@@ -16,12 +16,12 @@ from prometheus_client.registry import Collector
 from pydantic import BaseModel, Field
 
 from app.api.body import Route, ShownInstant
-from app.api.census import Census, Readiness, read_readiness, take_census
 from app.api.gate import TheOffice
 from app.api.meters import Meters
 from app.api.problem import make_problem
 from app.api.sign_in import TheCaller, identify
 from app.errors import Unavailable
+from app.outbox.census import Census, Readiness, read_readiness, take_census
 from app.outbox.office import Office
 from app.templates_engine.parse import MAX_TEMPLATE_BYTES
 

@@ -14,6 +14,7 @@ from sqlalchemy import Row, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
+from app.configuration.model import StoredAccount
 from app.outbox.tables import account_state
 
 _WAITS_S = (60, 120, 300, 600, 900)  # the last repeats: a quarter of an hour is soon enough to see
@@ -38,6 +39,15 @@ def read_health(tx: Connection, account_id: str) -> Health:
     """Return what is known; all empty for an account that has not sent yet."""
     row = tx.execute(select(account_state).where(account_state.c.account_id == account_id)).first()
     return Health() if row is None else _show(row)
+
+
+def name_state(stored: StoredAccount, cause: str | None) -> str:
+    """Return in one word how an account is doing; cause: of the trouble its server is in."""
+    if stored.paused_at is not None:
+        return "paused"
+    if stored.password_state == "awaiting":
+        return "awaiting_password"
+    return "trouble" if cause else "active"
 
 
 def note_trouble(

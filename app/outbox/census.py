@@ -1,4 +1,4 @@
-"""What ``/readyz`` and ``/metrics`` read from the database: workers, schema, queue, counts.
+"""How the post office is doing, as ``/readyz``, ``/metrics`` and the admin page show it.
 
 The queue is read through its index, so readiness costs the same with a million waiting messages.
 Counts by status read an index of every message; ``/metrics`` keeps them for some seconds.
