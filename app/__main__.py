@@ -6,7 +6,9 @@ Says in plain words what happens; settings come from the environment (``AWIZO_â€
 
 import asyncio
 import json
+import os
 import signal
+import socket
 import sys
 from typing import Annotated
 
@@ -46,6 +48,7 @@ def _read_settings() -> Settings:
 
 def _prepare(settings: Settings) -> None:
     """Bring the schema up to date; safe when several processes start at once."""
+    os.umask(0o077)  # mail addresses and bodies are nobody else's on this machine
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     upgrade(settings.url)
 
@@ -78,9 +81,25 @@ def serve(
     )
     where = f"http://{settings.host}:{settings.port}"
     mode = "with a worker" if worker else "without a worker"
-    typer.echo(f"Awizo answers at {where} ({mode}; delivery: {settings.delivery}).")
-    typer.echo(f"Try: curl {where}/readyz      Stop: Ctrl-C")
-    uvicorn.Server(config).run()
+    _Server(
+        config,
+        f"Awizo answers at {where} ({mode}; delivery: {settings.delivery}).\n"
+        f"Try: curl {where}/readyz      Stop: Ctrl-C",
+    ).run()
+
+
+class _Server(uvicorn.Server):
+    """Says that it answers once it does, and not before the port is its own."""
+
+    def __init__(self, config: uvicorn.Config, greeting: str) -> None:
+        super().__init__(config)
+        self._greeting = greeting
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then greet."""
+        await super().startup(sockets)
+        if self.started:
+            typer.echo(self._greeting)
 
 
 async def _announce(settings: Settings, *, hold: bool) -> None:
