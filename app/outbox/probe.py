@@ -23,10 +23,11 @@ from app.mime.address import parse_mailbox
 from app.outbox.office import Office
 from app.outbox.probe_fix import SILENT, find_change, speaks_smtp, suggest
 from app.outbox.probe_ground import ProbeGround, Wanted, admit, read_ground, remember
-from app.outbox.probe_report import Mended, Report, warn, write_report
+from app.outbox.probe_report import Mended, Report, make_veil, warn, write_report
 from app.outbox.probe_talk import Failure, Talk
 from app.wire.address_policy import AddressPolicy
 from app.wire.envelope import Envelope, Recipient
+from app.wire.steps import Observe
 
 LEAST_TIMEOUT_MS, MOST_TIMEOUT_MS, USUAL_TIMEOUT_MS = 1_000, 120_000, 30_000
 
@@ -39,9 +40,14 @@ _resolvers = ThreadPoolExecutor(max_workers=8, thread_name_prefix="probe-resolve
 
 
 async def probe(
-    office: Office, caller: Caller, wanted: Wanted, faults: Sequence[Fault] = ()
+    office: Office,
+    caller: Caller,
+    wanted: Wanted,
+    faults: Sequence[Fault] = (),
+    observe: Observe | None = None,
 ) -> Report:
-    """Run a probe. faults: what the door found already.
+    """Run a probe. faults: what the door found already. observe: told of each step as it ends, and
+    only for an admin: what others may know of a step is known at the end.
 
     Raises ``Refused`` (with every fault; ``host_not_allowed``), ``Missing``, ``Conflict``,
     ``Throttled``.
@@ -60,7 +66,8 @@ async def probe(
     else:
         redirect = None
     await office.db.write(admit, office, caller, wanted, ground, at)
-    talk = Talk(ground.target, policy, office.ehlo_name)
+    watch = observe if caller.is_admin else None
+    talk = Talk(ground.target, policy, office.ehlo_name, watch, make_veil(caller, wanted, ground))
     mended = await _converse(office, caller, policy, wanted, ground, talk, redirect)
     _refuse_place(talk, policy, wanted)
     if talk.session is not None:

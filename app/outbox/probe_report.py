@@ -62,12 +62,10 @@ def write_report(
         failure = Failure("connect", "connection_refused")
         refused = Step("connect", ok=False, ms=0, detail="no mail server answers at this port")
         steps = [*(step for step in steps if step.step == "resolve"), refused]
-    # The common BCC is not for everybody to see, unless the caller wrote it.
-    keeps = not caller.is_admin and wanted.names_scope
-    hidden = [each.mailbox.address for each in ground.recipients if keeps and each.hidden]
+    hidden = _list_hidden(caller, wanted, ground)
     shown = [each.mailbox.address for each in ground.recipients]
     recipients = [redirect] if redirect else [each for each in shown if each not in hidden]
-    veil = _make_veil(_list_secrets(target), hidden)
+    veil = make_veil(caller, wanted, ground)
     return Report(
         mode=wanted.mode,
         host=target.host,
@@ -81,6 +79,20 @@ def write_report(
         fix=mended.fix,
         warnings=notices,
     )
+
+
+def make_veil(caller: Caller, wanted: Wanted, ground: ProbeGround) -> Callable[[Step], Step]:
+    """Return what takes secrets and hidden addresses out of a step's texts."""
+    secrets, hidden = _list_secrets(ground.target), _list_hidden(caller, wanted, ground)
+
+    def cover(text: str | None) -> str | None:
+        if text is not None:
+            for words, label in ((secrets, "[secret]"), (hidden, "[hidden]")):
+                for word in words:
+                    text = re.sub(re.escape(word), label, text, flags=re.IGNORECASE)
+        return text
+
+    return lambda step: replace(step, reply=cover(step.reply), detail=cover(step.detail))
 
 
 def warn(talk: Talk, ground: ProbeGround, at: datetime) -> list[Notice]:
@@ -137,14 +149,7 @@ def _list_secrets(target: Target) -> list[str]:
     return [password, *encoded]
 
 
-def _make_veil(secrets: Sequence[str], hidden: Sequence[str]) -> Callable[[Step], Step]:
-    """Return what takes secrets and hidden addresses out of a step's texts."""
-
-    def cover(text: str | None) -> str | None:
-        if text is not None:
-            for words, label in ((secrets, "[secret]"), (hidden, "[hidden]")):
-                for word in words:
-                    text = re.sub(re.escape(word), label, text, flags=re.IGNORECASE)
-        return text
-
-    return lambda step: replace(step, reply=cover(step.reply), detail=cover(step.detail))
+def _list_hidden(caller: Caller, wanted: Wanted, ground: ProbeGround) -> list[str]:
+    """Return whose addresses are not shown: the common BCC, unless the caller wrote it."""
+    keeps = not caller.is_admin and wanted.names_scope
+    return [each.mailbox.address for each in ground.recipients if keeps and each.hidden]

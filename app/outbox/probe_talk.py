@@ -5,12 +5,13 @@ which that happened among the steps.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.wire.address_policy import AddressPolicy
 from app.wire.envelope import Envelope, Phase, Verdict, is_mailbox
 from app.wire.session import Session
-from app.wire.steps import SessionFailed, Step
+from app.wire.steps import Observe, SessionFailed, Step
 from app.wire.target import Target
 
 _STEPS: dict[Phase, str] = {"mail": "mail", "rcpt": "rcpt"}  # all others happen within DATA
@@ -29,13 +30,22 @@ class Failure:
 class Talk:
     """A probe's conversation; `run` it once, then read its members, also when it was cut off.
 
-    session: None unless it opened. accepted_sender: an envelope sender that the server takes where
-    it refused the one that was asked for.
+    observe: told of each step when it is done, through ``veil``. session: None unless it opened.
+    accepted_sender: an envelope sender that the server takes where it refused the one asked for.
     """
 
-    def __init__(self, target: Target, policy: AddressPolicy, ehlo_name: str) -> None:
+    def __init__(
+        self,
+        target: Target,
+        policy: AddressPolicy,
+        ehlo_name: str,
+        observe: Observe | None,
+        veil: Callable[[Step], Step],
+    ) -> None:
         self.target = target
         self.steps: list[Step] = []
+        self._observe = observe
+        self._veil = veil
         self.failure: Failure | None = None
         self.session: Session | None = None
         self.accepted_sender: str | None = None
@@ -63,7 +73,7 @@ class Talk:
                         await self._try_senders(self.session, envelope, other_senders)
                 self._finished = True
                 if self.session is not None and self.session.usable:
-                    await self.session.quit(self.steps.append)
+                    await self.session.quit(self._add)
         except TimeoutError:
             if not self._finished and self.failure is None:
                 last = self.steps[-1] if self.steps else None
@@ -79,7 +89,7 @@ class Talk:
                 self.target,
                 policy=self._policy,
                 ehlo_name=self._ehlo_name,
-                observe=self.steps.append,
+                observe=self._add,
                 login=login,
             )
         except SessionFailed as failed:
@@ -90,7 +100,7 @@ class Talk:
         self, session: Session, envelope: Envelope, body: bytes | None, ends_at: float
     ) -> None:
         if body is None:
-            transaction = await session.try_envelope(envelope, self.steps.append)
+            transaction = await session.try_envelope(envelope, self._add)
         else:
             left_s = ends_at - asyncio.get_running_loop().time()
             transaction = await session.send(
@@ -98,17 +108,22 @@ class Talk:
                 body,
                 before_dot=_agree,
                 final_reply_timeout_s=max(0.1, left_s - 0.1),  # to fail by itself, with its step
-                observe=self.steps.append,
+                observe=self._add,
             )
         trouble = transaction.trouble
         if trouble is not None:
             self._note(trouble)
 
+    def _add(self, step: Step) -> None:
+        self.steps.append(step)
+        if self._observe is not None:
+            self._observe(self._veil(step))
+
     def _note(self, trouble: Verdict) -> None:
         step, reply = _STEPS.get(trouble.phase, "data"), trouble.reply
         if all(each.ok for each in self.steps):  # the server said nothing that ends the step
             detail = reply.text if reply else "the connection ended while the message was written"
-            self.steps.append(Step(step, ok=False, ms=0, detail=detail))
+            self._add(Step(step, ok=False, ms=0, detail=detail))
         self.failure = Failure(
             step, trouble.cause or "protocol_error", reply.code if reply else None
         )
