@@ -166,10 +166,12 @@ def _place(
             return f"/defaults{pointer}"
         tail = pointer.removeprefix(f"/attachments/{number}")
         return f"/attachments/{number - first}{tail}"
-    if name in _BY_NAME and isinstance(given, Mapping) and isinstance(common, Mapping):
+    if name in _BY_NAME and rest[0]:
         key = rest[0].replace("~1", "/").replace("~0", "~")
-        of_defaults = given.get(key) is None and common.get(key) is not None
-        return f"/defaults{pointer}" if of_defaults else pointer
+        own_has, defaults_have = (
+            isinstance(each, Mapping) and each.get(key) is not None for each in (given, common)
+        )
+        return f"/defaults{pointer}" if defaults_have and not own_has else pointer
     if name and given is None and common is not None:
         return f"/defaults{pointer}"
     if name == "as_user" and given is None:

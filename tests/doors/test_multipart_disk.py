@@ -95,7 +95,7 @@ class Watcher:
         with suppress(OSError):
             for entry in os.scandir(f"/proc/{pid}/fd"):
                 with suppress(OSError):
-                    name = os.readlink(entry.path)
+                    name = str(Path(entry.path).readlink())
                     if stat.S_ISREG(entry.stat().st_mode) and not name.startswith("/memfd:"):
                         self._search(Path(entry.path), name)
 
