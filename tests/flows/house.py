@@ -1,0 +1,211 @@
+"""Real processes of Awizo on one database: started, watched, killed.
+
+``House`` knows the environment and every process that it started; leaving it ends them all. What a
+process said is in a file, and in the message of whatever assertion fails on it.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+from sqlalchemy import Engine, create_engine, select
+from sqlalchemy.engine import Connection
+
+from app.outbox.tables import message, worker
+
+ROOT = Path(__file__).parent.parent.parent
+ADMIN_KEY = "k" * 32
+START_S = 40  # on a machine that is busy with other tests
+BASE = {
+    "AWIZO_ADMIN_KEY": ADMIN_KEY,
+    "AWIZO_EHLO_NAME": "awizo.example",
+    "AWIZO_LEASE_S": "2",
+    "AWIZO_POLL_S": "0.05",
+    "AWIZO_RETRY_SCHEDULE": "0.3s",
+    "AWIZO_STOP_GRACE_S": "5",
+    "AWIZO_CONNECTION_IDLE_S": "1",
+}
+
+
+class Process:
+    """One process; ``said`` is all that it has written."""
+
+    def __init__(self, args: tuple[str, ...], environment: dict[str, str], log: Path) -> None:
+        self._log = log
+        with log.open("wb") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "app", *args],
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text("utf-8", "replace")
+
+    @property
+    def lives(self) -> bool:
+        return self._process.poll() is None
+
+    def signal(self, number: int) -> None:
+        if self.lives:
+            self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it without a word, as a power cut does."""
+        self.signal(signal.SIGKILL)
+        self._process.wait(10)
+
+    async def wait(self, within_s: float = 20) -> int:
+        """Wait for its end; return its exit status."""
+        await until(lambda: not self.lives, within_s, lambda: self.said)
+        return self._process.returncode
+
+
+class House:
+    """One installation: a data directory, a database, a port, and its processes."""
+
+    def __init__(self, folder: Path, url: str, **settings: str) -> None:
+        self.url = f"http://127.0.0.1:{find_port()}"
+        self.engine: Engine = create_engine(url)
+        self._folder = folder
+        self._processes: list[Process] = []
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWIZO_")}
+        self._environment = kept | BASE | settings
+        self._environment |= {
+            "AWIZO_DATA_DIR": str(folder / "data"),
+            "AWIZO_DATABASE_URL": url,
+            "AWIZO_PORT": self.url.rpartition(":")[2],
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def start(self, *args: str, **settings: str) -> Process:
+        """Start ``python -m app …``; settings: further environment variables."""
+        log = self._folder / f"process-{len(self._processes)}.log"
+        process = Process(args, self._environment | settings, log)
+        self._processes.append(process)
+        return process
+
+    async def serve(self, *args: str) -> Process:
+        """Start the API and wait until it answers."""
+        process = self.start("serve", *args)
+        async with httpx.AsyncClient() as client:
+
+            async def answers() -> bool:
+                with contextlib.suppress(httpx.TransportError):
+                    return (await client.get(f"{self.url}/healthz")).is_success
+                return False
+
+            await until(answers, START_S, lambda: process.said, alive=process)
+        return process
+
+    async def work(self) -> Process:
+        """Start a worker and wait until it works."""
+        process = self.start("worker")
+        await self.until_at_work(process)
+        return process
+
+    async def until_at_work(self, process: Process) -> None:
+        def beats() -> bool:
+            return process.pid in self.read(lambda tx: tx.scalars(select(worker.c.pid)).all())
+
+        await until(beats, START_S, lambda: process.said, alive=process)
+
+    def read(self, verb: Callable[[Connection], Any]) -> Any:
+        """Run a verb that only reads."""
+        with self.engine.connect() as tx:
+            return verb(tx)
+
+    def count_unfinished(self) -> int:
+        return len(
+            self.read(
+                lambda tx: tx.execute(
+                    select(message.c.id).where(message.c.ended_at.is_(None))
+                ).all()
+            )
+        )
+
+    @contextlib.asynccontextmanager
+    async def client(self) -> AsyncIterator[httpx.AsyncClient]:
+        """Speak to the API as an admin."""
+        headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=20) as client:
+            yield client
+
+    def close(self) -> None:
+        """End every process, also one that was stopped."""
+        for process in self._processes:
+            process.kill()
+        self.engine.dispose()
+
+
+@contextlib.contextmanager
+def build(folder: Path, url: str, **settings: str) -> Iterator[House]:
+    """Have a house, and nothing of it afterwards."""
+    house = House(folder, url, **settings)
+    try:
+        yield house
+    finally:
+        house.close()
+
+
+async def until(
+    found: Callable[[], Any],
+    within_s: float = 20,
+    explain: Callable[[], object] = lambda: "",
+    *,
+    alive: Process | None = None,
+) -> None:
+    """Wait until ``found()`` (a plain or an async function) is true."""
+    end = time.monotonic() + within_s
+    while True:
+        value = found()
+        if hasattr(value, "__await__"):
+            value = await value
+        if value:
+            return
+        assert time.monotonic() < end, f"not within {within_s} s: {explain()}"
+        assert alive is None or alive.lives, f"it ended: {explain()}"
+        await anyio.sleep(0.02)
+
+
+def find_port() -> int:
+    """Return a loopback port that nobody listens on just now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def configuration(port: int, **smtp: Any) -> dict[str, Any]:
+    """Return the body of ``PUT /config/global`` for a mail server on loopback."""
+    return {
+        "smtp": {"host": "127.0.0.1", "port": port, "connection": "plaintext", **smtp},
+        "sender": {"address": "faktury@firma.example", "name": "Firma"},
+    }
+
+
+def order(number: int = 0, **members: Any) -> dict[str, Any]:
+    """Return the body of ``POST /send``."""
+    return {
+        "to": f"klient{number}@klient.example",
+        "subject": f"Faktura {number}",
+        "body": "Dzień dobry, w załączeniu faktura.",
+        **members,
+    }
