@@ -20,7 +20,6 @@ from app.accounts.first_key import ensure_admin_key
 from app.accounts.key_ring import check_key_ring
 from app.errors import AwizoError
 from app.logs import set_up_logs
-from app.main import create_app
 from app.outbox.hold import hold_queue
 from app.outbox.office import Office, open_office
 from app.settings import Settings, show_settings
@@ -67,6 +66,8 @@ def serve(
     settings = _read_settings()
     _prepare(settings)
     asyncio.run(_announce(settings, hold=hold_queue))
+    from app.main import create_app  # the other commands do without the whole API
+
     application = create_app(settings, work=worker)
     config = uvicorn.Config(
         application,
@@ -187,6 +188,8 @@ def print_settings() -> None:
 @app.command()
 def openapi() -> None:
     """Print openapi.json."""
+    from app.main import create_app
+
     document = create_app(Settings(), work=False).openapi()
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
