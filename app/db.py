@@ -22,7 +22,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -50,6 +49,10 @@ I = TypeVar("I")  # noqa: E741 - an item
 P = ParamSpec("P")
 T = TypeVar("T")
 Verb = Callable[Concatenate[Connection, P], T]
+Merged = Callable[[Connection, Sequence[I]], Sequence[T | AwizoError]]
+"""A verb for many callers: their items in, what each gets (or has raised) out, in the same order."""
+
+_Question = tuple[Merged[Any, Any], Any]  # a verb and one of its items
 
 metadata = MetaData(
     naming_convention={
@@ -100,7 +103,7 @@ class UtcInstant(TypeDecorator[datetime]):
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    verb: Callable[[Connection, Sequence[Any]], Sequence[Any]]
+    verb: Merged[Any, Any]
     item: Any
     grouped: bool
     future: "asyncio.Future[Any]"
@@ -128,7 +131,7 @@ class Database:
         self._lane.start()
         # On SQLite every write goes through the one lane; PostgreSQL takes single writes beside it.
         self._writers = None if self.is_sqlite else ThreadPoolExecutor(_POOL_SIZE // 2, "db-write")
-        self._asked: dict[tuple[Any, ...], asyncio.Future[Any]] = {}
+        self._asked: dict[_Question, asyncio.Future[Any]] = {}
         self._answering: asyncio.Task[None] | None = None
         self._bells: set[asyncio.Event] = set()
         self._closing = threading.Lock()
@@ -143,10 +146,14 @@ class Database:
     def ask(self, verb: Verb[P, T], *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]":
         """Read as ``read`` does, in one snapshot with what others ask; arguments are hashable.
 
-        The snapshot is taken after the question. Equal questions are put to the database once, and
-        share the answer.
+        The snapshot is taken after the question. Equal questions are put to the database once and
+        share the answer. For quick reads only: the next group waits for this one.
         """
-        question = (verb, args, tuple(kwargs.items()))
+        return self.ask_merged(_ask_each, (verb, args, tuple(kwargs.items())))
+
+    def ask_merged(self, verb: Merged[I, T], item: I) -> "asyncio.Future[T]":
+        """Like ``ask``, for a verb that answers the items of many callers at one stroke."""
+        question = (verb, item)
         answer = self._asked.get(question)
         if answer is None:
             answer = self._asked[question] = asyncio.get_running_loop().create_future()
@@ -168,13 +175,16 @@ class Database:
         """Run a verb in a shared transaction; it is durable when this returns, and may run twice."""
         return await self._enqueue(_call_each, lambda tx: verb(tx, *args, **kwargs), grouped=True)
 
-    async def write_merged(
-        self, verb: Callable[[Connection, Sequence[I]], Sequence[T]], item: I
-    ) -> T:
+    async def write_merged(self, verb: Merged[I, T], item: I, *, alone: bool = False) -> T:
         """Like ``write_grouped``, for a verb that does the items of many callers at one stroke.
 
-        verb: takes items and returns their results in the same order.
+        alone: in a transaction of its own, for what is large.
         """
+        if alone:
+            (result,) = await self.write(verb, (item,))
+            if isinstance(result, AwizoError):
+                raise result
+            return result
         return await self._enqueue(verb, item, grouped=True)
 
     def ring(self) -> None:
@@ -213,9 +223,7 @@ class Database:
             running = loop.run_in_executor(pool, self._run_alone, engine, run)
         return await asyncio.shield(running)
 
-    async def _enqueue(
-        self, verb: Callable[[Connection, Sequence[I]], Sequence[T]], item: I, *, grouped: bool
-    ) -> T:
+    async def _enqueue(self, verb: Merged[I, T], item: I, *, grouped: bool) -> T:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         job = _Job(verb, item, grouped, future)
         with self._closing:
@@ -252,15 +260,17 @@ class Database:
         finally:
             self._answering = None
 
-    async def _read_all(self, asked: list[tuple[Any, ...]]) -> Sequence[Any]:
+    async def _read_all(self, asked: list[_Question]) -> Sequence[Any]:
         """Return an answer, or what was raised, for each question."""
         try:
-            return await self.read(_answer_each, asked)
+            return await self.read(_run_merged, asked)
         except AwizoError as error:
             return [error] * len(asked)
         except Exception:  # one of them broke the transaction: each by itself
-            alone = (self.read(verb, *args, **dict(kwargs)) for verb, args, kwargs in asked)
-            return await asyncio.gather(*alone, return_exceptions=True)
+            alone = await asyncio.gather(
+                *(self.read(verb, (item,)) for verb, item in asked), return_exceptions=True
+            )
+            return [each if isinstance(each, BaseException) else each[0] for each in alone]
 
     def _require_open(self) -> None:
         if self._closed:
@@ -292,16 +302,17 @@ class Database:
                 return
 
     def _run_group(self, group: list[_Job]) -> None:
-        results: list[tuple[_Job, Any]]
+        asked = [(job.verb, job.item) for job in group]
+        results: list[Any]
         try:
-            results = self._run_alone(self._engine, partial(_run_jobs, group=group))
+            results = self._run_alone(self._engine, lambda tx: _run_merged(tx, asked))
         except BaseException as error:
             if len(group) > 1:
                 for job in group:  # so that one that fails takes nobody with it
                     self._run_group([job])
                 return
-            results = [(group[0], error)]
-        for job, result in results:
+            results = [error]
+        for job, result in zip(group, results, strict=True):
             _report(job, result)
 
     def _run_alone(self, engine: Engine, run: Callable[[Connection], T]) -> T:
@@ -338,7 +349,7 @@ def _call_each(tx: Connection, runs: Sequence[Callable[[Connection], T]]) -> lis
     return [run(tx) for run in runs]
 
 
-def _answer_each(tx: Connection, asked: Sequence[tuple[Any, ...]]) -> list[Any]:
+def _ask_each(tx: Connection, asked: Sequence[tuple[Any, ...]]) -> list[Any]:
     answers: list[Any] = []
     for verb, args, kwargs in asked:
         try:
@@ -348,15 +359,17 @@ def _answer_each(tx: Connection, asked: Sequence[tuple[Any, ...]]) -> list[Any]:
     return answers
 
 
-def _run_jobs(tx: Connection, group: list[_Job]) -> list[tuple[_Job, Any]]:
-    by_verb: dict[Any, list[_Job]] = {}
-    for job in group:
-        by_verb.setdefault(job.verb, []).append(job)
-    return [
-        (job, result)
-        for verb, jobs in by_verb.items()
-        for job, result in zip(jobs, verb(tx, [job.item for job in jobs]), strict=True)
-    ]
+def _run_merged(tx: Connection, asked: Sequence[_Question]) -> list[Any]:
+    """Run each verb once with all its items; return the results in the order of ``asked``."""
+    by_verb: dict[Merged[Any, Any], list[int]] = {}
+    for place, (verb, _) in enumerate(asked):
+        by_verb.setdefault(verb, []).append(place)
+    results: list[Any] = [None] * len(asked)
+    for verb, places in by_verb.items():
+        items = [asked[place][1] for place in places]
+        for place, result in zip(places, verb(tx, items), strict=True):
+            results[place] = result
+    return results
 
 
 def _report(job: _Job, result: Any) -> None:

@@ -13,7 +13,7 @@ from app.errors import Fault, Refused, Stale
 from app.outbox.office import Office
 
 
-def get_office(request: Request) -> Office:
+async def get_office(request: Request) -> Office:  # async: a plain one would take a thread
     """Return this process's office."""
     office: Office = request.app.state.office
     return office

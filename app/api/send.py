@@ -21,8 +21,9 @@ from app.api.show import Message, show_accepted
 from app.api.sign_in import TheCaller
 from app.errors import Fault, TooLarge
 from app.mime.protect import Plain
-from app.outbox.accept import accept
-from app.outbox.idempotency import Answered, Attempted, find_replay, make_canonical
+from app.outbox.accept import Acceptance, accept
+from app.outbox.check import ask_ground
+from app.outbox.idempotency import Answered, Attempted, find_each_replay, make_canonical
 from app.outbox.office import Office
 from app.outbox.prepare import Prepared, prepare
 from app.outbox.reach import sees_hidden
@@ -111,20 +112,23 @@ async def send(
     raw, files = await beside(size, _read_request, request, content)
     body, faults = collect(OrderBody, raw)
     caller.acts_as(body.as_user)
-    attempted = None
+    attempted = asked = None
     if idempotency_key is not None and not body.dry_run:
         canonical = await beside(
             size, make_canonical, "send", raw, [part.content for part in files]
         )
         attempted = Attempted(idempotency_key, canonical)
-        replay = await office.db.read(find_replay, office.vault, caller.owner_id, attempted)
-        if replay is not None:
-            return await _answer(office, caller, replay, wait, replayed=True)
+        question = (office.vault, caller.owner_id, attempted)
+        asked = office.db.ask_merged(find_each_replay, question)
     order = await beside(size, read_order, body, faults, user=caller.user, files=files)
+    ground = ask_ground(office, order)  # in the same read
+    replay = await asked if asked is not None else None
+    if replay is not None:
+        return await _answer(office, caller, replay, wait, replayed=True)
     oversize = find_oversize(office, order.attachments)
     if oversize:
         raise TooLarge(oversize[0].detail, faults=oversize)
-    prepared = await prepare(office, order, faults=faults)
+    prepared = await prepare(office, order, await ground, faults=faults)
     shown = show_accepted(
         prepared, office.settings.delivery, hidden=sees_hidden(caller)
     ).model_dump(mode="json")
@@ -156,15 +160,8 @@ async def _store(
 ) -> Answered | None:
     # A large body alone: the acks of others must not wait behind it.
     alone = len(prepared.composed.raw) > _ALONE_BYTES
-    replay = await (office.db.write if alone else office.db.write_grouped)(
-        accept,
-        office.vault,
-        caller,
-        prepared,
-        delivery=office.settings.delivery,
-        answered=answered,
-        attempted=attempted,
-    )
+    acceptance = Acceptance(office, caller, prepared, answered, attempted)
+    replay = await office.db.write_merged(accept, acceptance, alone=alone)
     office.db.ring()
     return replay
 

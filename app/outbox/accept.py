@@ -4,7 +4,8 @@ The idempotency row and the message are one transaction (contract §1): of two e
 once, one inserts its key, the other waits for that commit and replays its answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import insert
@@ -15,55 +16,80 @@ from app.accounts.caller import Caller
 from app.accounts.people import ensure_person
 from app.configuration.secrets import seal_for_target
 from app.db import new_id
-from app.errors import Refused
+from app.errors import AwizoError, Refused
 from app.outbox.events import Note, record
 from app.outbox.idempotency import Answered, Attempted, remember
+from app.outbox.office import Office
 from app.outbox.prepare import Prepared
 from app.outbox.status import derive_status
 from app.outbox.tables import BATCH, SINGLE, message, message_body, recipient
 from app.vault import Vault
 
+_MESSAGE, _BODY, _RECIPIENT = insert(message), insert(message_body), insert(recipient)
 
-def accept(
-    tx: Connection,
-    vault: Vault,
-    caller: Caller,
-    prepared: Prepared,
-    *,
-    delivery: str,
-    answered: Answered,
-    attempted: Attempted | None = None,
-) -> Answered | None:
-    """Store a finished message; or return what the same key was answered before.
 
-    answered: what the caller is told, remembered with the key. Grouped verb: the id comes with
-    ``prepared``.
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """A finished message to be stored. answered: what its caller is told, kept with the key."""
+
+    office: Office
+    caller: Caller
+    prepared: Prepared
+    answered: Answered
+    attempted: Attempted | None = None
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """What no other request at the same time should have: owner and key."""
+        if self.attempted is None:
+            return "", self.prepared.id
+        return self.caller.owner_id, self.attempted.key
+
+
+def accept(tx: Connection, asked: Sequence[Acceptance]) -> list[Answered | AwizoError | None]:
+    """Store finished messages; say of each what its key was answered before, if it was.
+
+    Merged verb (``db.write_merged``), so that many single sends are as few statements as a batch.
     """
-    if attempted is not None:
-        kept = [(attempted, answered)]
-        earlier = remember(tx, vault, caller.owner_id, kept, prepared.at).get(attempted.key)
-        if isinstance(earlier, Refused):
-            raise earlier
-        if earlier is not None:
-            return earlier
-    store(tx, vault, caller, (prepared,), delivery)
-    return None
+    office = asked[0].office
+    firsts: dict[tuple[str, str], Acceptance] = {}
+    for each in asked:
+        firsts.setdefault(each.name, each)
+    taken = _remember_all(tx, office.vault, firsts.values())
+    fresh = [(each.caller, each.prepared) for name, each in firsts.items() if name not in taken]
+    if fresh:
+        store(tx, office.vault, fresh, office.settings.delivery)
+    seconds = [each for each in asked if firsts[each.name] is not each]
+    replays = iter(accept(tx, seconds) if seconds else ())
+    return [taken.get(each.name) if firsts[each.name] is each else next(replays) for each in asked]
+
+
+def _remember_all(
+    tx: Connection, vault: Vault, asked: Iterable[Acceptance]
+) -> dict[tuple[str, str], Answered | Refused]:
+    """Keep what each key is answered; return those that were answered before, by their names."""
+    kept: dict[str, list[tuple[Attempted, Answered]]] = {}
+    for each in asked:
+        if each.attempted is not None:
+            kept.setdefault(each.caller.owner_id, []).append((each.attempted, each.answered))
+            at = each.prepared.at
+    return {
+        (owner_id, key): answer
+        for owner_id in sorted(kept)
+        for key, answer in remember(tx, vault, owner_id, kept[owner_id], at).items()
+    }
 
 
 def store(
-    tx: Connection, vault: Vault, caller: Caller, batch: Sequence[Prepared], delivery: str
+    tx: Connection, vault: Vault, batch: Sequence[tuple[Caller, Prepared]], delivery: str
 ) -> None:
     """Write finished messages (at least one) with their recipients and first events."""
-    for user in sorted({each.order.user for each in batch if each.order.user is not None}):
-        ensure_person(tx, user, batch[0].at)
-    tx.execute(insert(message), [_message_row(vault, caller, each, delivery) for each in batch])
-    tx.execute(
-        insert(message_body),
-        [{"message_id": each.id, "raw": each.composed.raw} for each in batch],
-    )
-    tx.execute(
-        insert(recipient), [row for each in batch for row in _recipient_rows(each, delivery)]
-    )
+    at = batch[0][1].at
+    for user in sorted({each.order.user for _, each in batch if each.order.user is not None}):
+        ensure_person(tx, user, at)
+    tx.execute(_MESSAGE, [_message_row(vault, caller, each, delivery) for caller, each in batch])
+    tx.execute(_BODY, [{"message_id": each.id, "raw": each.composed.raw} for _, each in batch])
+    tx.execute(_RECIPIENT, [row for _, each in batch for row in _recipient_rows(each, delivery)])
     record(
         tx,
         [
@@ -75,10 +101,10 @@ def store(
                 at=each.at,
                 data={"status": show_status(each, delivery)},
             )
-            for each in batch
+            for caller, each in batch
         ],
     )
-    for each in batch:
+    for caller, each in batch:
         if each.unprotected:
             audit.record(
                 tx,

@@ -19,7 +19,7 @@ from app.db import new_id
 from app.errors import AwizoError, Fault, Refused, refuse
 from app.mime.protect import Protection
 from app.outbox.accept import store
-from app.outbox.check import Checked, Ground, check, choose_text
+from app.outbox.check import Checked, Ground, check, read_template
 from app.outbox.health import read_health
 from app.outbox.idempotency import Answered, Attempted, remember
 from app.outbox.office import Office
@@ -68,12 +68,7 @@ def read_grounds(tx: Connection, items: Sequence[Item]) -> list[Ground | AwizoEr
         if isinstance(resolved, AwizoError):
             found.append(resolved)
             continue
-        text = (order.user, order.template, order.language, order.level)
-        template = (
-            choose_text(tx, order, resolved)
-            if order.template is None
-            else once(text, choose_text, order, resolved)
-        )
+        template = once(order.text, read_template, resolved, *order.text)
         health = once(("server", resolved.account_id), read_health, resolved.account_id)
         found.append(Ground(resolved, template, health))
     return found
@@ -191,4 +186,4 @@ def accept_batch(
     if earlier:
         raise KeysTaken(earlier)
     if batch:
-        store(tx, vault, caller, batch, delivery)
+        store(tx, vault, [(caller, each) for each in batch], delivery)

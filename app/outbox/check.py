@@ -5,6 +5,7 @@ what it still needs are its attachments protected and the message composed (``pr
 Faults point into the message: ``/to``, ``/macros/numer``, ``/attachments/0/content``.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -28,10 +29,10 @@ _REMINDER = "overdue-reminder"  # its template; ``reminder`` is the reference's 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What the database says about one order. found: None where no such template is stored."""
+    """What the database says about one order. stored: the template it names, if there is one."""
 
     resolved: Resolved
-    found: FoundTemplate | None
+    stored: FoundTemplate | None
     health: Health
 
 
@@ -46,10 +47,11 @@ class Addressed:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """An order and all it needs to become a message. rendered: None only beside a fault."""
+    """An order and all it needs to become a message. found, rendered: None only beside a fault."""
 
     order: Order
     ground: Ground
+    found: FoundTemplate | None
     recipients: tuple[Addressed, ...]
     rendered: Rendered | None
     password: str | None = field(repr=False)
@@ -59,27 +61,39 @@ class Checked:
     @property
     def language(self) -> str:
         """The language the message is written in."""
-        return self.ground.found.language if self.ground.found else self.ground.resolved.language
+        return self.found.language if self.found else self.ground.resolved.language
 
 
-def read_ground(tx: Connection, order: Order) -> Ground:
+def ask_ground(office: Office, order: Order) -> "asyncio.Future[Ground]":
+    """Read what an order stands on; orders that stand on the same share it."""
+    return office.db.ask(read_ground, *order.text)
+
+
+def read_ground(
+    tx: Connection, user: str | None, template: str | None, language: str | None, level: int
+) -> Ground:
     """Read configuration, template and what is known of the server.
 
     Raises ``Conflict`` ``no_configuration``.
     """
-    resolved = resolve(tx, order.user)
-    return Ground(resolved, choose_text(tx, order, resolved), read_health(tx, resolved.account_id))
+    resolved = resolve(tx, user)
+    stored = read_template(tx, resolved, user, template, language, level)
+    return Ground(resolved, stored, read_health(tx, resolved.account_id))
 
 
-def choose_text(tx: Connection, order: Order, resolved: Resolved) -> FoundTemplate | None:
-    """Return the template the order names, or its own subject and body as one."""
-    if order.template is None:
-        language = order.language or resolved.language
-        return make_inline(order.subject or "", order.body or "", language)
+def read_template(
+    tx: Connection,
+    resolved: Resolved,
+    user: str | None,
+    template: str | None,
+    language: str | None,
+    level: int,
+) -> FoundTemplate | None:
+    """Return the template of that name; None where there is none, or none is named."""
+    if template is None:
+        return None
     try:
-        return find_template(
-            tx, resolved, order.user, order.template, order.language, level=order.level
-        )
+        return find_template(tx, resolved, user, template, language, level=level)
     except Missing:
         return None
 
@@ -93,9 +107,10 @@ def check(
     faults = _check_recipients(office, order, recipients)
     faults += _check_way_out(order, resolved)
     faults += _check_times(order, resolved, at)
-    rendered = _render(office, order, ground, faults)
+    text = _choose_text(order, ground)
+    rendered = _render(office, order, text, resolved, faults)
     password, notices = _choose_password(office, order, resolved, faults)
-    checked = Checked(order, ground, recipients, rendered, password, tuple(notices), at)
+    checked = Checked(order, ground, text, recipients, rendered, password, tuple(notices), at)
     return checked, faults
 
 
@@ -147,15 +162,29 @@ def _check_times(order: Order, resolved: Resolved, at: datetime) -> list[Fault]:
     return faults
 
 
-def _render(office: Office, order: Order, ground: Ground, faults: list[Fault]) -> Rendered | None:
-    if ground.found is None:
+def _choose_text(order: Order, ground: Ground) -> FoundTemplate | None:
+    """Return the template, or the order's own subject and body as one."""
+    if order.template is not None:
+        return ground.stored
+    language = order.language or ground.resolved.language
+    return make_inline(order.subject or "", order.body or "", language)
+
+
+def _render(
+    office: Office,
+    order: Order,
+    found: FoundTemplate | None,
+    resolved: Resolved,
+    faults: list[Fault],
+) -> Rendered | None:
+    if found is None:
         detail = f"There is no template named {order.template!r}; GET /templates lists them."
         faults.append(Fault("/template", "template_not_found", detail))
         return None
     try:
         return fill(
-            ground.found,
-            ground.resolved,
+            found,
+            resolved,
             macros=order.macros,
             documents=order.documents,
             strict=order.strict_macros,

@@ -7,7 +7,7 @@ remembered. The HMAC names its key, so it holds across a rotation of the key rin
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from app.errors import Fault, Refused
+from app.errors import AwizoError, Fault, Refused
 from app.outbox.tables import idempotency
 from app.vault import Vault
 
@@ -72,14 +72,27 @@ def _make_canonical(value: object, seen: dict[int, str]) -> object:
     return value
 
 
-def find_replay(
-    tx: Connection, vault: Vault, owner_id: str, attempted: Attempted
-) -> Answered | None:
-    """Return the answer this key was given, if it was; raise ``Refused`` for another body."""
-    found = find_replays(tx, vault, owner_id, [attempted]).get(attempted.key)
-    if isinstance(found, Refused):
-        raise found
-    return found
+def find_each_replay(
+    tx: Connection, asked: Sequence[tuple[Vault, str, Attempted]]
+) -> list[Answered | AwizoError | None]:
+    """Return the answer each key was given, if it was, or what is wrong with asking again.
+
+    asked: the vault, the owner, the attempt. Merged verb (``db.ask_merged``).
+    """
+    keys: dict[str, set[str]] = {}
+    for _, owner_id, attempted in asked:
+        keys.setdefault(owner_id, set()).add(attempted.key)
+    rows = {
+        (owner_id, row.key): row
+        for owner_id, own in keys.items()
+        for row in _read(tx, owner_id, own)
+    }
+    return [
+        _replay(vault, rows[owner_id, attempted.key], attempted)
+        if (owner_id, attempted.key) in rows
+        else None
+        for vault, owner_id, attempted in asked
+    ]
 
 
 def find_replays(
@@ -87,12 +100,7 @@ def find_replays(
 ) -> dict[str, Answered | Refused]:
     """Return by key what those of ``attempts`` that were answered before were answered."""
     by_key = {each.key: each for each in attempts}
-    rows = tx.execute(
-        select(idempotency).where(
-            idempotency.c.owner_id == owner_id, idempotency.c.key.in_(list(by_key))
-        )
-    )
-    return {row.key: _replay(vault, row, by_key[row.key]) for row in rows}
+    return {row.key: _replay(vault, row, by_key[row.key]) for row in _read(tx, owner_id, by_key)}
 
 
 def remember(
@@ -121,6 +129,11 @@ def remember(
     fresh = set(tx.scalars(kept, rows))
     taken = [attempted for attempted, _ in answers if attempted.key not in fresh]
     return find_replays(tx, vault, owner_id, taken) if taken else {}
+
+
+def _read(tx: Connection, owner_id: str, keys: Iterable[str]) -> Sequence[Row[Any]]:
+    wanted = (idempotency.c.owner_id == owner_id, idempotency.c.key.in_(list(keys)))
+    return tx.execute(select(idempotency).where(*wanted)).all()
 
 
 def _replay(vault: Vault, row: Row[Any], attempted: Attempted) -> Answered | Refused:

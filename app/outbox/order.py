@@ -51,3 +51,8 @@ class Order:
     smtp_password: str | None = field(default=None, repr=False)
     reference: Reference = Reference()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> tuple[str | None, str | None, str | None, int]:
+        """What decides which stored template it uses: user, template, language, level."""
+        return self.user, self.template, self.language, self.level

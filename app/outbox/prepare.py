@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy.engine import Connection
-
 from app.configuration.resolve import Resolved
 from app.configuration.templates import FoundTemplate
 from app.db import new_id
@@ -20,14 +18,16 @@ from app.errors import Fault, Notice, Refused, refuse
 from app.mime.address import Mailbox
 from app.mime.compose import Attachment, Composed, Outgoing, compose
 from app.mime.protect import Protected, Protection, protect
-from app.outbox.check import Addressed, Checked, check, read_ground
+from app.outbox.check import Addressed, Checked, Ground, check
 from app.outbox.identity import make_message_id
 from app.outbox.office import Office
 from app.outbox.order import Order
 from app.templates_engine.render import Rendered
 from app.wire.dsn import choose_notify
 
-_IN_THREAD_BYTES = 256 * 1024  # above it, encoding would hold the event loop for milliseconds
+# Above these, encoding or rendering would hold the event loop for milliseconds.
+_IN_THREAD_BYTES = 256 * 1024
+_IN_THREAD_DOCUMENTS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,16 @@ class Prepared:
         return self.resolved.mode == "draft"
 
 
-async def prepare(office: Office, order: Order, *, faults: Sequence[Fault] = ()) -> Prepared:
+async def prepare(
+    office: Office, order: Order, ground: Ground, *, faults: Sequence[Fault] = ()
+) -> Prepared:
     """Return the finished message; raise ``Refused`` with ``faults`` and all that is found here.
 
     faults: what the door found already.
     """
-    checked, more = await office.db.read(_examine, office, order, office.clock())
+    there_is_much = len(order.documents) > _IN_THREAD_DOCUMENTS
+    checking = (office, order, ground, office.clock())
+    checked, more = await asyncio.to_thread(check, *checking) if there_is_much else check(*checking)
     found = [*faults, *more]
     protection = None
     if may_protect(found):
@@ -100,13 +104,6 @@ def may_protect(faults: Sequence[Fault]) -> bool:
     return not any(each.pointer.startswith("/attachment") for each in faults)
 
 
-def _examine(
-    tx: Connection, office: Office, order: Order, at: datetime
-) -> tuple[Checked, list[Fault]]:
-    # Rendering here, in the reading thread, saves a small message the way to another one.
-    return check(office, order, read_ground(tx, order), at)
-
-
 def finish(
     office: Office,
     checked: Checked,
@@ -121,7 +118,7 @@ def finish(
     encode: the base64 of an attachment where it is known already.
     """
     order, resolved, rendered = checked.order, checked.ground.resolved, checked.rendered
-    sender, found, draft = resolved.sender, checked.ground.found, resolved.mode == "draft"
+    sender, found, draft = resolved.sender, checked.found, resolved.mode == "draft"
     assert sender is not None
     assert found is not None
     assert rendered is not None

@@ -26,7 +26,7 @@ from app.errors import Conflict, Fault, Notice, Refused, refuse
 from app.mime.address import Mailbox
 from app.mime.protect import Protection
 from app.outbox.allowance import take
-from app.outbox.check import Addressed, Ground, check, choose_text
+from app.outbox.check import Addressed, Ground, check, read_template
 from app.outbox.health import Health, ensure_state, note_success, read_health
 from app.outbox.judge import make_target
 from app.outbox.office import Office
@@ -160,7 +160,7 @@ def _write_letter(
         smtp_password=wanted.smtp_password,
     )
     # What was known of the server before does not count: the probe asks it now.
-    ground = Ground(resolved, choose_text(tx, order, resolved), Health())
+    ground = Ground(resolved, read_template(tx, resolved, *order.text), Health())
     checked, faults = check(office, order, ground, at)
     refuse(faults)
     return finish(office, checked, Protection((), ()), new_id(at))

@@ -19,6 +19,7 @@ from app.configuration.save import Save, put_configuration
 from app.db import new_id
 from app.mime.address import Mailbox
 from app.outbox.accept import store
+from app.outbox.check import ask_ground
 from app.outbox.follow import configuration_changed
 from app.outbox.office import Office
 from app.outbox.order import Order
@@ -60,11 +61,12 @@ async def send(
     """Accept one message as the door does; return its id."""
     order = {"subject": "Faktura", "body": "Dzień dobry", **order}
     mailboxes = tuple(Mailbox(each) for each in to or ("anna@klient.example",))
-    prepared = await prepare(office, Order(to=mailboxes, **order))
+    wanted = Order(to=mailboxes, **order)
+    prepared = await prepare(office, wanted, await ask_ground(office, wanted))
     if batch:
         prepared = replace(prepared, batch_id=new_id())
     await office.db.write(
-        store, office.vault, caller, [prepared], delivery=office.settings.delivery
+        store, office.vault, [(caller, prepared)], delivery=office.settings.delivery
     )
     office.db.ring()
     return prepared.id
