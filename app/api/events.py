@@ -4,16 +4,14 @@ from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
-from sqlalchemy import Row, exists, select
-from sqlalchemy.engine import Connection
+from sqlalchemy import Row
 
 from app.accounts.caller import Caller
 from app.api.body import Route, ShownInstant
 from app.api.gate import After, Limit, Page, TheOffice, decode_cursor, encode_cursor
 from app.api.sign_in import TheCaller
-from app.outbox.events import read_feed, select_events
-from app.outbox.reach import sees_hidden
-from app.outbox.tables import event, recipient
+from app.outbox.find import read_events
+from app.outbox.office import Office
 
 router = APIRouter(route_class=Route, tags=["messages"])
 
@@ -29,25 +27,17 @@ class Event(BaseModel):
     data: dict[str, Any]
 
 
-def read_events(
-    tx: Connection, caller: Caller, *, after: str | None, limit: int, message_id: str | None = None
-) -> tuple[list[Row[Any]], str]:
-    """Return the next events this caller may see, and the cursor to read on from."""
-    caller.require("admin", "sender", "user")
+async def read_event_page(
+    office: Office, caller: Caller, *, after: str | None, limit: int, message_id: str | None = None
+) -> Page[Event]:
+    """Return the next events this caller may see, and always the cursor to read on from."""
     cursor = decode_cursor(after, int, int) if after else (-1, 0)
-    query = select_events()
-    if caller.user is not None:
-        query = query.where(event.c.user_id == caller.user)
-    if not sees_hidden(caller):
-        hidden = select(recipient.c.id).where(
-            recipient.c.id == event.c.recipient_id, recipient.c.hidden
-        )
-        query = query.where(~exists(hidden))
-    if message_id is not None:
-        query = query.where(event.c.message_id == message_id)
-    rows = read_feed(tx, query, after=(cursor[0], cursor[1]), limit=limit)
-    last = (rows[-1].txid, rows[-1].number) if rows else cursor
-    return rows, encode_cursor(*last)
+    place = (cursor[0], cursor[1])
+    rows = await office.db.read(
+        read_events, caller, after=place, limit=limit, message_id=message_id
+    )
+    last = (rows[-1].txid, rows[-1].number) if rows else place
+    return Page(data=[show_event(row) for row in rows], next=encode_cursor(*last))
 
 
 def show_event(row: Row[Any]) -> Event:
@@ -71,5 +61,4 @@ async def list_events(
 
     `next` is always a cursor, also when there is nothing new: keep it and ask again later.
     """
-    rows, following = await office.db.read(read_events, caller, after=after, limit=limit)
-    return Page(data=[show_event(row) for row in rows], next=following)
+    return await read_event_page(office, caller, after=after, limit=limit)

@@ -1,7 +1,6 @@
 """How the API shows a message: just accepted, in a list, or whole."""
 
 from collections import Counter
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +15,7 @@ from app.outbox.accept import (
     show_template,
     show_warnings,
 )
+from app.outbox.find import Found, name_present_status
 from app.outbox.prepare import Prepared
 from app.outbox.status import WAITING
 
@@ -182,21 +182,16 @@ def show_accepted(each: Prepared, delivery: str, *, hidden: bool) -> Message:
     )
 
 
-def show_message(
-    row: Row[Any],
-    recipients: Sequence[Row[Any]],
-    *,
-    paused_until: datetime | None,
-    at: datetime,
-) -> Message:
-    """Return a stored message. paused_until: of its account, which no waiting mail precedes."""
+def show_message(found: Found, *, at: datetime) -> Message:
+    """Return a stored message."""
+    row, recipients, paused_until = found.row, found.recipients, found.paused_until
 
     def when(due_at: datetime | None) -> datetime | None:
         return max(due_at, paused_until) if due_at and paused_until else due_at
 
     return Message(
         id=row.id,
-        status=show_present_status(row, at),
+        status=name_present_status(row, at),
         message_id=row.message_id,
         user=row.user_id,
         sender=Sender(**row.sender),
@@ -234,13 +229,6 @@ def show_message(
         resent_of=row.resent_of,
         batch_id=row.batch_id,
     )
-
-
-def show_present_status(row: Row[Any], at: datetime) -> str:
-    """Return the status now: what was scheduled is queued once its time has come."""
-    if row.status == "scheduled" and row.send_at is not None and row.send_at <= at:
-        return "queued"
-    return str(row.status)
 
 
 def show_attempt(row: Row[Any], address: str) -> Attempt:
