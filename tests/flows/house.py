@@ -21,6 +21,7 @@ from sqlalchemy import Engine, create_engine, select
 from sqlalchemy.engine import Connection
 
 from app.outbox.tables import message, worker
+from tests.pg import execute
 
 ROOT = Path(__file__).parent.parent.parent
 ADMIN_KEY = "k" * 32
@@ -147,6 +148,22 @@ class House:
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
         async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=20) as client:
             yield client
+
+    @contextlib.contextmanager
+    def cut_off(self) -> Iterator[None]:
+        """Let nobody reach the (PostgreSQL) database."""
+        name = self.engine.url.database
+        server = self.engine.url.set(database="postgres", drivername="postgresql")
+        url = server.render_as_string(hide_password=False)
+        self.engine.dispose()
+        execute(url, f"alter database {name} allow_connections false")
+        execute(
+            url, f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"
+        )
+        try:
+            yield
+        finally:
+            execute(url, f"alter database {name} allow_connections true")
 
     def close(self) -> None:
         """End every process, also one that was stopped."""

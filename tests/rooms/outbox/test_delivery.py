@@ -265,6 +265,15 @@ async def test_with_delivery_off_nothing_leaves(office: Office, peer: Peer) -> N
     assert peer.sessions == 0
 
 
+async def test_a_lease_is_renewed_while_a_final_reply_takes_its_time(
+    office: Office, peer: Peer, worker: Worker
+) -> None:
+    peer.will("dot", Late(office.settings.lease_s + 0.7, "250 at last"))
+    await configure(office, port=peer.port)
+    done = await ended(office, await send(office))
+    assert (done.verdicts, len(peer.taken)) == (["sent"], 1)
+
+
 # Trouble of the configuration
 
 
