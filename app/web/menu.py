@@ -16,7 +16,13 @@ class Entry:
     roles: tuple[str, ...] = ("admin", "sender", "user")
 
 
-MENU: Sequence[Entry] = (Entry("/ui/", mark("Overview")),)
+MENU: Sequence[Entry] = (
+    Entry("/ui/", mark("Overview")),
+    Entry("/ui/config", mark("Configuration")),
+    Entry("/ui/keys", mark("Keys"), ("admin",)),
+    Entry("/ui/audit", mark("Audit"), ("admin",)),
+    Entry("/ui/system", mark("System"), ("admin",)),
+)
 
 
 def list_menu(caller: Caller | None) -> list[Entry]:

@@ -86,6 +86,10 @@ class Guest:
             response.delete_cookie(NOTES, path="/ui")
         return self._finish(response)
 
+    def render_part(self, template: str, **values: Any) -> str:
+        """Return a part of a page alone, as text."""
+        return render_page(self, template, values)
+
     def go(self, path: str, *, done: str | None = None, warn: Iterable[str] = ()) -> Response:
         """Lead to ``path`` after a change; the page there says ``done`` and the warnings."""
         if self.is_part:

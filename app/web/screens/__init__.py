@@ -5,11 +5,23 @@ from collections.abc import Sequence
 from fastapi import APIRouter
 
 from app.web.assets import router as assets_router
+from app.web.screens.audit import router as audit_router
+from app.web.screens.config import router as config_router
+from app.web.screens.explain import router as explain_router
+from app.web.screens.keys import router as keys_router
 from app.web.screens.overview import router as overview_router
+from app.web.screens.probe import router as probe_router
 from app.web.screens.sign_in import router as sign_in_router
+from app.web.screens.system import router as system_router
 
 ROUTERS: Sequence[APIRouter] = (
     assets_router,
     sign_in_router,
     overview_router,
+    explain_router,
+    config_router,
+    probe_router,
+    keys_router,
+    audit_router,
+    system_router,
 )

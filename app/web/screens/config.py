@@ -1,0 +1,291 @@
+"""The mail configuration of each scope: seen, changed, switched, tried (``probe``)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Response
+from sqlalchemy import select
+from sqlalchemy.engine import Connection
+
+from app.accounts.people import Person, list_people, read_person
+from app.configuration import password as passwords
+from app.configuration import switch
+from app.configuration.load import find_account, read_account
+from app.configuration.model import DEFAULT_PORTS, GLOBAL, ActiveScope, StoredAccount
+from app.configuration.remove import delete_configuration
+from app.configuration.rights import require_reader, require_writer
+from app.configuration.save import Save, put_configuration
+from app.configuration.tables import account
+from app.errors import Conflict, Notice, Refused, Stale
+from app.outbox.follow import configuration_changed, configuration_removed
+from app.outbox.health import Health, name_state, read_health
+from app.web.faults import say, say_all
+from app.web.form import Filled, Form, TheForm, place_faults
+from app.web.screens.config_fields import (
+    CHOICES,
+    LABELS,
+    MODES,
+    NOTIFICATIONS,
+    POINTERS,
+    fill_form,
+    read_document_form,
+)
+from app.web.screens.scope import BOTH, Scope, TheScope, parse_scope
+from app.web.visit import TheVisit, Visit
+
+router = APIRouter()
+_MOST_LISTED = 500
+WORDS: Mapping[str, Any] = {
+    "labels": LABELS, "choices": CHOICES, "notify": NOTIFICATIONS, "ports": DEFAULT_PORTS,
+    "modes": MODES,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeView:
+    """What the page of a scope shows. stored: None where the scope has no configuration yet."""
+
+    scope: Scope
+    stored: StoredAccount | None
+    health: Health
+    person: Person | None
+    wider: StoredAccount | None
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether it is a user's own."""
+        return self.scope.user is not None
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """What is stored; nothing where there is nothing."""
+        return self.stored.document if self.stored else {}
+
+    @property
+    def state(self) -> str:
+        """How it is doing, in one word."""
+        return name_state(self.stored, self.health.cause) if self.stored else "none"
+
+
+def read_view(tx: Connection, scope: Scope) -> ScopeView:
+    """Return what the page of a scope shows."""
+    stored = find_account(tx, scope.name)
+    return ScopeView(
+        scope=scope,
+        stored=stored,
+        health=read_health(tx, stored.id) if stored else Health(),
+        person=read_person(tx, scope.user) if scope.user else None,
+        wider=find_account(tx, GLOBAL) if scope.user else None,
+    )
+
+
+@router.get("/config")
+async def list_scopes(visit: TheVisit) -> Response:
+    """List the scopes; a user has one of their own only."""
+    visit.caller.require("admin", "sender", "user")
+    if visit.caller.role == "user":
+        return visit.go(Scope(visit.caller.user).path)
+    views = await visit.office.db.read(_read_scopes, with_global=visit.caller.is_admin)
+    return visit.render("config_list.html", views=views, most=_MOST_LISTED)
+
+
+@router.get("/config/open")
+async def open_scope(visit: TheVisit, user: str = "") -> Response:
+    """Lead to a user's scope, by the id that was typed."""
+    return visit.go(parse_scope(f"users/{user.strip()}").path if user.strip() else "/ui/config")
+
+
+async def show_config(visit: TheVisit, scope: TheScope, load: str = "") -> Response:
+    """Show a scope's configuration; ``load`` fills the form with another scope's, unsaved."""
+    require_reader(visit.caller, scope.user)
+    view = await visit.office.db.read(read_view, scope)
+    document, note = view.document, ""
+    if load:
+        source = parse_scope(load)
+        require_reader(visit.caller, source.user)
+        found = await visit.office.db.read(find_account, source.name)
+        if found is not None:
+            document = found.document
+            note = visit._("Loaded from %(scope)s, without passwords. Nothing is saved yet.") % {
+                "scope": source.name
+            }
+    return render_config(
+        visit, view, Filled(fill_form(document, is_personal=view.is_personal)), note
+    )
+
+
+async def save_config(visit: TheVisit, scope: TheScope, form: TheForm) -> Response:
+    """Save what the form says; a refused one is shown again with every fault at its field."""
+    require_writer(visit.caller, scope.user)
+    view = await visit.office.db.read(read_view, scope)
+    raw = read_document_form(form, view.document, is_personal=view.is_personal)
+    known = form.get("version")
+
+    def check_version(version: int) -> None:
+        if known and known != str(version):
+            raise Stale("It was changed since you opened it; load it again and repeat your change.")
+
+    save = Save(
+        vault=visit.office.vault,
+        policy=visit.office.policy(any_port=visit.caller.is_admin),
+        caller=visit.caller,
+        user=scope.user,
+        at=visit.at,
+        check_version=check_version,
+    )
+    notices: list[Notice] = []
+
+    def run(tx: Connection) -> StoredAccount:
+        saved = put_configuration(
+            tx, save, raw, activate="activate" in form, apply_to_everyone="everyone" in form
+        )
+        notices[:] = saved.notices
+        return saved.stored
+
+    try:
+        await change(visit, run)
+    except Refused as error:
+        return render_config(visit, view, refill(visit, form, error), status=error.status)
+    except Stale as error:
+        filled = Filled(form.values(), {"": say(visit, error.code, error.detail)})
+        return render_config(visit, view, filled, status=error.status)
+    return visit.go(
+        scope.path,
+        done=visit._("Saved."),
+        warn=[say(visit, notice.code, notice.detail) for notice in notices],
+    )
+
+
+async def reveal_password(visit: TheVisit, scope: TheScope, form: TheForm) -> Response:
+    """Show the stored password to whoever entered it."""
+    require_writer(visit.caller, scope.user)
+    password = await visit.office.db.write(
+        passwords.reveal_password, visit.office.vault, visit.caller, scope.name, visit.at
+    )
+    view = await visit.office.db.read(read_view, scope)
+    filled = Filled(fill_form(view.document, is_personal=view.is_personal))
+    return render_config(visit, view, filled, revealed=password)
+
+
+async def enter_password(visit: TheVisit, scope: TheScope, form: TheForm) -> Response:
+    """Enter the password that the configuration waits for; held mail goes on."""
+    require_writer(visit.caller, scope.user)
+
+    def run(tx: Connection) -> StoredAccount:
+        return passwords.enter_password(
+            tx, visit.office.vault, visit.caller, scope.name, form.get("password"), visit.at
+        )
+
+    await change(visit, run)
+    return visit.go(scope.path, done=visit._("The password is stored; mail that waited goes on."))
+
+
+async def pause_config(visit: TheVisit, scope: TheScope, form: TheForm) -> Response:
+    """Stop sending through the scope's server, or go on."""
+    visit.caller.require("admin")
+    if "resume" in form:
+        await change(visit, lambda tx: switch.resume(tx, visit.caller, scope.name, visit.at))
+        return visit.go(scope.path, done=visit._("Mail goes out again."))
+    await visit.office.db.write(switch.pause, visit.caller, scope.name, visit.at)
+    return visit.go(scope.path, done=visit._("Paused: mail waits until you resume."))
+
+
+async def delete_config(visit: TheVisit, scope: TheScope, form: TheForm) -> Response:
+    """Remove a configuration and its secrets."""
+    require_writer(visit.caller, scope.user)
+
+    def run(tx: Connection) -> None:
+        removed = delete_configuration(tx, visit.caller, scope.user, visit.at, lambda version: None)
+        configuration_removed(tx, removed.scope, removed.id, visit.at)
+
+    await visit.office.db.write(run)
+    return visit.go(scope.path, done=visit._("Removed. Mail that waited for it is held."))
+
+
+@router.post("/config/users/{user}/active")
+async def set_active(visit: TheVisit, scope: TheScope, form: TheForm) -> Response:
+    """Choose which configuration sends for a user; both stay stored."""
+    require_writer(visit.caller, scope.user)
+    wanted: ActiveScope = "personal" if form.get("scope") == "personal" else "global"
+    try:
+        await visit.office.db.write(
+            switch.set_active_scope, visit.caller, scope.user or "", wanted, visit.at
+        )
+    except Conflict as error:
+        return visit.go(scope.path, warn=[say(visit, error.code, error.detail)])
+    done = (
+        visit._("From now on their own configuration sends. The common one stays stored.")
+        if wanted == "personal"
+        else visit._("From now on the common configuration sends. Their own stays stored.")
+    )
+    return visit.go(scope.path, done=done)
+
+
+for _path in BOTH:
+    router.add_api_route(_path, show_config, methods=["GET"])
+    router.add_api_route(_path, save_config, methods=["POST"])
+    router.add_api_route(f"{_path}/reveal", reveal_password, methods=["POST"])
+    router.add_api_route(f"{_path}/password", enter_password, methods=["POST"])
+    router.add_api_route(f"{_path}/pause", pause_config, methods=["POST"])
+    router.add_api_route(f"{_path}/delete", delete_config, methods=["POST"])
+
+
+async def change(visit: Visit, run: Callable[[Connection], StoredAccount]) -> None:
+    """Change a configuration and tell the mail that waits for it, in one transaction."""
+
+    def run_and_tell(tx: Connection) -> None:
+        configuration_changed(tx, run(tx).id, visit.at)
+
+    await visit.office.db.write(run_and_tell)
+    visit.office.db.ring()
+
+
+def refill(visit: Visit, form: Form, error: Refused) -> Filled:
+    """Return a refused form as it was typed, with what is wrong at each field."""
+    return Filled(form.values(), place_faults(error.faults, POINTERS, say_all(visit)))
+
+
+def render_config(
+    visit: Visit,
+    view: ScopeView,
+    form: Filled,
+    note: str = "",
+    *,
+    status: int = 200,
+    revealed: str = "",
+    **values: Any,
+) -> Response:
+    """Return the page of a scope with ``form`` in it."""
+    is_writer = visit.caller.is_admin or visit.caller.role == "user"
+    stored = view.stored
+    return visit.render(
+        "config.html",
+        status,
+        view=view,
+        form=form,
+        note=note,
+        revealed=revealed,
+        is_writer=is_writer,
+        may_reveal=bool(stored and stored.password_owner == visit.caller.owner_id),
+        **{"report": None, **WORDS, **values},
+    )
+
+
+def _read_scopes(tx: Connection, *, with_global: bool) -> list[ScopeView]:
+    """Return the common scope, then every user that was ever named."""
+    people = {each.id: each for each in list_people(tx, after=None, limit=_MOST_LISTED)}
+    query = select(account).where(account.c.is_default, account.c.removed_at.is_(None))
+    stored = {row["scope"]: read_account(row) for row in tx.execute(query).mappings()}
+    scopes = [Scope(None)] if with_global else []
+    scopes += [Scope(user) for user in people]
+    return [
+        ScopeView(
+            scope,
+            found := stored.get(scope.name),
+            read_health(tx, found.id) if found else Health(),
+            people.get(scope.user or ""),
+            None,
+        )
+        for scope in scopes
+    ]
