@@ -2,9 +2,9 @@
 
 ``read`` runs it on a snapshot; ``write`` in a transaction of its own. Under load callers share:
 ``ask`` reads in one snapshot with whatever else is asked, ``write_grouped`` and ``write_merged``
-write together with whatever else waits, with one commit and one fsync. Such a verb may run twice
-(a group is repeated one by one when a member fails), so ids, clock and randomness are its arguments
-and it has no effect outside the database. What was returned is durable.
+write together with whatever else waits, with one commit and one fsync (``lanes``). Such a verb may
+run twice, so ids, clock and randomness are its arguments and it has no effect outside the database.
+What was returned is durable.
 
 Where SQLite and PostgreSQL differ it is here: SQLite has one writer thread, WAL, synchronous=FULL
 and BEGIN IMMEDIATE; PostgreSQL has pooled connections, synchronous_commit=on, row locks
@@ -13,17 +13,13 @@ A database that is away or full raises ``errors.Unavailable``, a closed one too.
 """
 
 import asyncio
-import queue
 import secrets
-import threading
 import time
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec
 
 from sqlalchemy import (
     JSON,
@@ -44,15 +40,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.types import TypeDecorator
 
 from app.errors import AwizoError, Unavailable
+from app.lanes import Item, Merged, ReadLane, T, WriteLane, run_merged
 
-I = TypeVar("I")  # noqa: E741 - an item
 P = ParamSpec("P")
-T = TypeVar("T")
 Verb = Callable[Concatenate[Connection, P], T]
-Merged = Callable[[Connection, Sequence[I]], Sequence[T | AwizoError]]
-"""A verb for many callers: their items in, what each gets (or has raised) out, in the same order."""
-
-_Question = tuple[Merged[Any, Any], Any]  # a verb and one of its items
 
 metadata = MetaData(
     naming_convention={
@@ -65,8 +56,6 @@ metadata = MetaData(
 )
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
-_GROUP_MOST = 128  # verbs that share one commit; past that the fsync is already cheap per verb
-_GATHER_S = 0.01  # how long a busy event loop keeps the first of a group waiting for others
 _POOL_SIZE = 8
 _CONFLICTS = {"40001", "40P01"}  # serialization failure, deadlock: the database asks to try again
 _TRIES = 5
@@ -101,14 +90,6 @@ class UtcInstant(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    verb: Merged[Any, Any]
-    item: Any
-    grouped: bool
-    future: "asyncio.Future[Any]"
-
-
 class Database:
     """One database; see the module. ``close`` waits for what is under way."""
 
@@ -124,18 +105,13 @@ class Database:
             )
         )
         self._readers = ThreadPoolExecutor(_POOL_SIZE, thread_name_prefix="db-read")
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._gathered: list[_Job] = []
-        self._handing: asyncio.Task[None] | None = None
-        self._lane = threading.Thread(target=self._work_lane, name="db-write", daemon=True)
-        self._lane.start()
+        self._questions = ReadLane(lambda calls: self.read(run_merged, calls))
+        self._lane = WriteLane(
+            lambda calls: self._run_alone(self._engine, lambda tx: run_merged(tx, calls))
+        )
         # On SQLite every write goes through the one lane; PostgreSQL takes single writes beside it.
         self._writers = None if self.is_sqlite else ThreadPoolExecutor(_POOL_SIZE // 2, "db-write")
-        self._asked: dict[_Question, asyncio.Future[Any]] = {}
-        self._answering: asyncio.Task[None] | None = None
         self._bells: set[asyncio.Event] = set()
-        self._closing = threading.Lock()
-        self._closed = False
 
     async def read(self, verb: Verb[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a verb that changes nothing; all it reads is of one moment."""
@@ -149,19 +125,11 @@ class Database:
         The snapshot is taken after the question. Equal questions are put to the database once and
         share the answer. For quick reads only: the next group waits for this one.
         """
-        return self.ask_merged(_ask_each, (verb, args, tuple(kwargs.items())))
+        return self._questions.ask(_ask_each, (verb, args, tuple(kwargs.items())))
 
-    def ask_merged(self, verb: Merged[I, T], item: I) -> "asyncio.Future[T]":
+    def ask_merged(self, verb: Merged[Item, T], item: Item) -> "asyncio.Future[T]":
         """Like ``ask``, for a verb that answers the items of many callers at one stroke."""
-        question = (verb, item)
-        answer = self._asked.get(question)
-        if answer is None:
-            answer = self._asked[question] = asyncio.get_running_loop().create_future()
-        if self._answering is None:
-            self._answering = asyncio.create_task(self._answer())
-        shared = asyncio.shield(answer)
-        shared.add_done_callback(_see)
-        return shared
+        return self._questions.ask(verb, item)
 
     async def write(self, verb: Verb[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a verb in a transaction of its own; it is durable when this returns."""
@@ -169,13 +137,13 @@ class Database:
             return await self._in_thread(
                 self._writers, self._engine, lambda tx: verb(tx, *args, **kwargs)
             )
-        return await self._enqueue(_call_each, lambda tx: verb(tx, *args, **kwargs), grouped=False)
+        return await self._lane.put(_call_each, lambda tx: verb(tx, *args, **kwargs), grouped=False)
 
     async def write_grouped(self, verb: Verb[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a verb in a shared transaction; it is durable when this returns, and may run twice."""
-        return await self._enqueue(_call_each, lambda tx: verb(tx, *args, **kwargs), grouped=True)
+        return await self._lane.put(_call_each, lambda tx: verb(tx, *args, **kwargs), grouped=True)
 
-    async def write_merged(self, verb: Merged[I, T], item: I, *, alone: bool = False) -> T:
+    async def write_merged(self, verb: Merged[Item, T], item: Item, *, alone: bool = False) -> T:
         """Like ``write_grouped``, for a verb that does the items of many callers at one stroke.
 
         alone: in a transaction of its own, for what is large.
@@ -185,7 +153,7 @@ class Database:
             if isinstance(result, AwizoError):
                 raise result
             return result
-        return await self._enqueue(verb, item, grouped=True)
+        return await self._lane.put(verb, item, grouped=True)
 
     def ring(self) -> None:
         """Wake every loop of this process that waits for work (after a commit, same event loop)."""
@@ -202,11 +170,7 @@ class Database:
 
     def close(self) -> None:
         """Finish the writes under way and close all connections."""
-        with self._closing:  # nothing may stand in the lane behind its end: it would wait for ever
-            self._put_gathered()
-            self._closed = True
-            self._jobs.put(None)
-        self._lane.join()
+        self._lane.close()
         self._readers.shutdown()
         if self._writers is not None:
             self._writers.shutdown()
@@ -218,102 +182,9 @@ class Database:
     ) -> T:
         # Shielded: a caller that goes away must not leave a transaction half counted.
         loop = asyncio.get_running_loop()
-        with self._closing:
-            self._require_open()
+        with self._lane.open():
             running = loop.run_in_executor(pool, self._run_alone, engine, run)
         return await asyncio.shield(running)
-
-    async def _enqueue(self, verb: Merged[I, T], item: I, *, grouped: bool) -> T:
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        job = _Job(verb, item, grouped, future)
-        with self._closing:
-            self._require_open()
-            if grouped:
-                self._gathered.append(job)
-            else:
-                self._jobs.put(job)
-        if grouped and self._handing is None:
-            self._handing = asyncio.create_task(self._hand_over())
-        return await asyncio.shield(future)
-
-    async def _hand_over(self) -> None:
-        try:
-            await _gather(self._gathered)
-        finally:
-            self._handing = None
-            with self._closing:
-                self._put_gathered()
-
-    def _put_gathered(self) -> None:
-        for job in self._gathered:
-            self._jobs.put(job)
-        self._gathered.clear()
-
-    async def _answer(self) -> None:
-        try:
-            while self._asked:
-                await _gather(self._asked)
-                asked, self._asked = self._asked, {}
-                answers = await self._read_all(list(asked))
-                for future, answer in zip(asked.values(), answers, strict=True):
-                    _settle(future, answer)
-        finally:
-            self._answering = None
-
-    async def _read_all(self, asked: list[_Question]) -> Sequence[Any]:
-        """Return an answer, or what was raised, for each question."""
-        try:
-            return await self.read(_run_merged, asked)
-        except AwizoError as error:
-            return [error] * len(asked)
-        except Exception:  # one of them broke the transaction: each by itself
-            alone = await asyncio.gather(
-                *(self.read(verb, (item,)) for verb, item in asked), return_exceptions=True
-            )
-            return [each if isinstance(each, BaseException) else each[0] for each in alone]
-
-    def _require_open(self) -> None:
-        if self._closed:
-            raise Unavailable("This process is stopping.", code="stopping", retry_after_s=5)
-
-    def _work_lane(self) -> None:
-        carried: _Job | None = None
-        while True:
-            job = carried or self._jobs.get()
-            carried = None
-            if job is None:
-                return
-            group = [job]
-            stop = False
-            while job.grouped and len(group) < _GROUP_MOST:
-                try:
-                    following = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
-                if following is None:
-                    stop = True
-                    break
-                if not following.grouped:
-                    carried = following
-                    break
-                group.append(following)
-            self._run_group(group)
-            if stop:
-                return
-
-    def _run_group(self, group: list[_Job]) -> None:
-        asked = [(job.verb, job.item) for job in group]
-        results: list[Any]
-        try:
-            results = self._run_alone(self._engine, lambda tx: _run_merged(tx, asked))
-        except BaseException as error:
-            if len(group) > 1:
-                for job in group:  # so that one that fails takes nobody with it
-                    self._run_group([job])
-                return
-            results = [error]
-        for job, result in zip(group, results, strict=True):
-            _report(job, result)
 
     def _run_alone(self, engine: Engine, run: Callable[[Connection], T]) -> T:
         for attempt in range(_TRIES):
@@ -336,15 +207,6 @@ class Database:
         raise AssertionError("unreachable")
 
 
-async def _gather(waiting: Sized) -> None:
-    """Return once nobody joins ``waiting`` any more: the fewer groups, the less work for all."""
-    loop = asyncio.get_running_loop()
-    end, seen = loop.time() + _GATHER_S, 0
-    while len(waiting) > seen and loop.time() < end:
-        seen = len(waiting)
-        await asyncio.sleep(0)
-
-
 def _call_each(tx: Connection, runs: Sequence[Callable[[Connection], T]]) -> list[T]:
     return [run(tx) for run in runs]
 
@@ -357,38 +219,6 @@ def _ask_each(tx: Connection, asked: Sequence[tuple[Any, ...]]) -> list[Any]:
         except AwizoError as error:  # an answer, too: the transaction goes on
             answers.append(error)
     return answers
-
-
-def _run_merged(tx: Connection, asked: Sequence[_Question]) -> list[Any]:
-    """Run each verb once with all its items; return the results in the order of ``asked``."""
-    by_verb: dict[Merged[Any, Any], list[int]] = {}
-    for place, (verb, _) in enumerate(asked):
-        by_verb.setdefault(verb, []).append(place)
-    results: list[Any] = [None] * len(asked)
-    for verb, places in by_verb.items():
-        items = [asked[place][1] for place in places]
-        for place, result in zip(places, verb(tx, items), strict=True):
-            results[place] = result
-    return results
-
-
-def _report(job: _Job, result: Any) -> None:
-    with suppress(RuntimeError):  # the event loop is closed: nobody waits any more
-        job.future.get_loop().call_soon_threadsafe(_settle, job.future, result)
-
-
-def _settle(future: "asyncio.Future[Any]", result: Any) -> None:
-    if isinstance(result, BaseException):
-        future.set_exception(result)
-        _see(future)
-    else:
-        future.set_result(result)
-
-
-def _see(future: "asyncio.Future[Any]") -> None:
-    """Keep asyncio from logging an error whose receiver has gone away."""
-    if not future.cancelled():
-        future.exception()
 
 
 def _as_unavailable(error: DBAPIError) -> Unavailable:
