@@ -13,12 +13,13 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 STAMP := $(VENV)/made-from-$(shell { cat requirements-dev.lock; \
 	'$(PYTHON)' -c 'import sys; print(sys.base_prefix, sys.version)' 2>/dev/null; } | cksum | tr -d ' ')
 
-.PHONY: help setup serve demo test check openapi words lock clean
+.PHONY: help setup serve demo test fuzz check openapi words lock clean
 
 help:
 	@echo 'make serve     run Awizo here, with SQLite in ./data'
 	@echo 'make demo      run it with a receiving mail server and sample mail'
 	@echo 'make test      run every test (SQLite and a PostgreSQL of its own)'
+	@echo 'make fuzz      call every operation with odd values for FUZZ_S seconds (90)'
 	@echo 'make check     style, types, floors, stale files'
 	@echo 'make openapi   write openapi.json from the code'
 	@echo 'make words     gather the texts of the admin page, and compile their translations'
@@ -42,6 +43,17 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(RUN) -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
 
+# In an environment of its own: what it needs is none of Awizo's business.
+FUZZ_STAMP := $(VENV)-fuzz/made-from-$(shell { cat requirements-fuzz.lock; \
+	'$(PYTHON)' -c 'import sys; print(sys.base_prefix, sys.version)' 2>/dev/null; } | cksum | tr -d ' ')
+
+$(FUZZ_STAMP):
+	@.ci/make-venv '$(PYTHON)' $(VENV)-fuzz requirements-fuzz.lock
+	@touch $@
+
+fuzz: $(STAMP) $(FUZZ_STAMP)
+	.ci/fuzz $(RUN) $(VENV)-fuzz/bin/st
+
 check: $(STAMP)
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
@@ -56,12 +68,14 @@ words: $(STAMP)
 	$(RUN) .ci/gather-words
 
 # Any release of every platform and of Python 3.11 to 3.14, by hash; never the name of a registry.
-LOCK = $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade \
-	--generate-hashes --no-emit-index-url --no-header pyproject.toml
+COMPILE = $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade \
+	--generate-hashes --no-emit-index-url --no-header
+LOCK = $(COMPILE) pyproject.toml
 lock: $(STAMP)
 	$(LOCK) --output-file requirements.lock
 	$(LOCK) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) requirements-fuzz.in --output-file requirements-fuzz.lock
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-fuzz build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find app migrations tests bench -name __pycache__ -prune -exec rm -rf {} +
