@@ -10,6 +10,7 @@ Commands may also go out as a group (RFC 2920); then as many replies may wait as
 
 import asyncio
 import math
+import re
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ CHUNK_BYTES = 131_072  # of a body written between two looks at the flow
 SERVICE_CLOSING = 421  # RFC 5321 §3.8: may come at any time
 
 _CODES = {b"%d" % code: code for code in range(200, 600)}
+# A reply, and behind it those to a whole group, every one as wished.
+_RIDE = re.compile(rb"([2-5]\d\d) ([^\r\n]*)\r\n((?:2\d\d [^\r\n]*\r\n)+354 [^\r\n]*\r\n)")
 _MASK = "[secret]"
 
 
@@ -37,11 +40,13 @@ class Channel(SMTPProtocol):
 
     def __init__(self) -> None:
         super().__init__(asyncio.get_running_loop())
+        self._group = b""  # replies to a group, all as wished, not split yet
         self._rest = b""  # of a line that has not come to its end
         self._code = 0
         self._lines: list[bytes] = []  # of a reply that has not come to its end
         self._reply_bytes = 0
         self._replies: deque[tuple[int, bytes]] = deque()
+        self._held: bytes | None = None  # a body that is written at the end of this turn
         self._owed = 0  # replies to a group that have not been read
         self._violation: ProtocolViolation | None = None
         self._wake: asyncio.Future[None] | None = None
@@ -63,7 +68,22 @@ class Channel(SMTPProtocol):
         """Split what came into replies; stop the connection at the first violation."""
         if self._violation:
             return
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        if self._owed < 2 or not self._take_ride(data):
+            self._take_lines(data)
+        self._awake()
+
+    def _take_ride(self, data: bytes) -> bool:
+        """Take what mostly comes: a final reply and those to the group that rode behind the dot."""
+        found = _RIDE.fullmatch(data)
+        if not found or data.count(b"\n") != self._owed or self.is_tainted:
+            return False
+        code, text, self._group = found.groups()
+        self._replies.append((int(code), text))
+        return True
+
+    def _take_lines(self, data: bytes) -> None:
+        *lines, self._rest = (self._group + self._rest + data).split(b"\n")
+        self._group = b""
         try:
             for line in lines:
                 self._take_line(line)
@@ -73,7 +93,6 @@ class Channel(SMTPProtocol):
             self._violation = exc
             self._rest = b""
             self.abort()
-        self._awake()
 
     def _take_line(self, line: bytes) -> None:
         if line.endswith(b"\r"):
@@ -127,12 +146,13 @@ class Channel(SMTPProtocol):
     @property
     def is_open(self) -> bool:
         """The connection stands, as far as we have been told."""
-        return self.is_connected and not self._lost.done() and self._violation is None
+        transport = self.transport
+        return transport is not None and not transport.is_closing() and self._violation is None
 
     @property
     def is_tainted(self) -> bool:
         """Bytes wait that belong to no command of ours."""
-        return bool(self._replies or self._lines or self._rest or self._violation)
+        return bool(self._replies or self._group or self._lines or self._rest or self._violation)
 
     def take_early(self) -> SMTPResponse | None:
         """Return a complete reply that came unasked, such as 421 before the connection closed."""
@@ -150,11 +170,24 @@ class Channel(SMTPProtocol):
 
     async def read_raw(self, timeout_s: float | None) -> tuple[int, bytes]:
         """Return code and text of the next reply, its lines joined with LF; as `read_reply`."""
+        if self._group and not self._replies:
+            self._take_lines(b"")
         if not self._replies:
             await self._wait_for_reply(timeout_s)
         if self._owed:
             self._owed -= 1
         return self._replies.popleft()
+
+    def take_group(self, count: int) -> bool:
+        """Take the replies to a group at once where all came, each as wished: 2yz, at last 354.
+
+        Else nothing is taken, and `read_raw` gives them one by one.
+        """
+        if not self._group or self._replies:
+            return False
+        self._group = b""
+        self._owed -= count
+        return True
 
     async def _wait_for_reply(self, timeout_s: float | None) -> None:
         self._set_deadline(timeout_s)
@@ -230,22 +263,46 @@ class Channel(SMTPProtocol):
     def write_group(self, data: bytes, replies: int) -> None:
         """Write commands to which so many replies are owed. Raises SMTPServerDisconnected."""
         self._owed += replies
-        self.write(data)
+        self._pass_on(data)
+
+    def _pass_on(self, data: bytes | memoryview) -> None:
+        transport = cast(asyncio.WriteTransport | None, self.transport)
+        if transport is None or transport.is_closing():
+            raise SMTPServerDisconnected("the server closed the connection")
+        if self._held:
+            held, self._held = self._held, None
+            transport.writelines((held, data) if data else (held,))
+        else:
+            transport.write(data)
+
+    def _release(self) -> None:
+        if self._held and self.is_open:
+            self._pass_on(b"")
+
+    @property
+    def is_full(self) -> bool:
+        """What was written waits for the peer to take it."""
+        return self._flow is not None
+
+    def hold_body(self, body: bytes) -> None:
+        """Write a body with what follows in this turn of the loop, in one segment, or at its end.
+
+        At most CHUNK_BYTES, and only where nothing else is under way.
+        """
+        self._held = body
+        self._loop.call_soon(self._release)
 
     async def write_body(self, body: bytes, timeout_s: float) -> None:
         """Write a body as the peer takes it, the last chunk without waiting.
 
         timeout_s bounds the wait without progress. Raises TimeoutError, SMTPServerDisconnected.
         """
-        if len(body) <= CHUNK_BYTES:
-            self.write(body)
-            return
         view = memoryview(body)
         for start in range(0, len(view), CHUNK_BYTES):
             await self.drain(timeout_s)
             if self._replies:  # the server has already made up its mind
                 return
-            self.write(cast(bytes, view[start : start + CHUNK_BYTES]))
+            self._pass_on(view[start : start + CHUNK_BYTES])
 
     async def drain(self, timeout_s: float) -> None:
         """Wait until most of what was written is on its way. Raises TimeoutError."""

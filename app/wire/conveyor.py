@@ -10,15 +10,15 @@ that breaks after it leaves them `uncertain`; a message that rides behind one th
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Generic, NoReturn, Protocol, TypeVar
 
 from aiosmtplib import SMTPException
 
 from app.wire.body import Body, prepare_body
-from app.wire.channel import SERVICE_CLOSING, ProtocolViolation
+from app.wire.channel import CHUNK_BYTES, SERVICE_CLOSING, ProtocolViolation
 from app.wire.envelope import Envelope, Phase, Transaction
-from app.wire.passage import Command, Passage
+from app.wire.passage import Passage
 from app.wire.reply import Reply, read_reply
 from app.wire.steps import CUT_OFF, Observe, describe
 
@@ -112,11 +112,11 @@ class Conveyor(Generic[J]):
     async def try_out(self, envelope: Envelope) -> Transaction:
         """Ask MAIL and RCPT, then RSET."""
         passage = Passage(self._session, envelope, None, self._observe)
-        going, done = passage.check(), False
+        going, done = bool(passage.waiting), False
         try:
             while going:
                 passage.begin()
-                del passage.commands[-1]  # no DATA
+                del passage.lines[-1]  # no DATA
                 await self._ask(passage)
                 passage.accept()
                 if passage.mail_taken:
@@ -145,7 +145,7 @@ class Conveyor(Generic[J]):
             self._aboard[passage] = job
             if not job.is_wanted():
                 passage.settle("not_tried", "mail")
-            elif passage.check():
+            elif passage.waiting:
                 return passage
             self._discharge(passage)
         return None
@@ -171,8 +171,16 @@ class Conveyor(Generic[J]):
             passage.begin()
             passage.grouped = session.pipelining and not self._lock_step
             if passage.grouped:
-                self._write(passage, "mail", passage.commands)
-        await self._ask(passage)
+                self._write(passage, "mail", passage.lines)
+        if (
+            passage.grouped
+            and self._observe is None
+            and self._channel.take_group(len(passage.lines))
+        ):
+            passage.heed_group()
+        else:
+            await self._ask(passage)
+        passage.rides = False
         rider = None
         if passage.data_open:
             if passage.accepted:
@@ -192,25 +200,25 @@ class Conveyor(Generic[J]):
 
     async def _ask(self, passage: Passage) -> None:
         """Get the replies to the envelope and heed them; in lock-step write each command first."""
-        for command in passage.commands:
+        for position in range(len(passage.lines)):
             if not passage.grouped:
-                if not passage.may_ask(command):
+                if not passage.may_ask(position):
                     return
-                command = passage.spare(command)
-            again = passage.heed(command, *await self._hear(passage, command))
-            if again is None:
+                if not self._session.offers_dsn:  # it may have been refused since
+                    passage.drop_dsn(position)
+            if passage.heed(position, *await self._hear(passage, position)):
                 continue
             if passage.grouped:
-                passage.postpone(again)
+                passage.postpone(position)
             else:
-                passage.heed(again, *await self._hear(passage, again))
+                passage.heed(position, *await self._hear(passage, position))
         if passage.grouped:
             self._check_group(passage)
 
-    async def _hear(self, passage: Passage, command: Command) -> tuple[int, bytes]:
-        phase = command.phase
+    async def _hear(self, passage: Passage, position: int) -> tuple[int, bytes]:
+        phase = passage.find_phase(position)
         if not passage.grouped:
-            self._write(passage, phase, (command,))
+            self._write(passage, phase, [passage.lines[position]])
         try:
             code, text = await self._channel.read_raw(self._session.timeout_s)
             if not passage.grouped and self._channel.is_tainted and code != SERVICE_CLOSING:
@@ -222,7 +230,7 @@ class Conveyor(Generic[J]):
         except _FAILURES as exc:
             self._lose(passage, phase, exc)
         if code == SERVICE_CLOSING:
-            self._close(passage, phase, self._read(code, text))
+            self._close(passage, phase, read_reply(code, self._channel.decode(text)))
         return code, text
 
     def _check_group(self, passage: Passage) -> None:
@@ -241,7 +249,6 @@ class Conveyor(Generic[J]):
             return
         session.groups_proven = True
         session.rides_proven |= passage.rides
-        passage.rides = False
 
     def _is_proven(self, passage: Passage) -> bool:
         """Tell whether this session has seen such a group answered before."""
@@ -259,20 +266,27 @@ class Conveyor(Generic[J]):
         if body is None or not job.is_wanted():
             passage.settle("not_tried", "body")
             raise _Ended
+        if len(body.stuffed) <= CHUNK_BYTES:
+            channel.hold_body(body.stuffed)
+        else:
+            await self._flow(passage, channel.write_body(body.stuffed, session.timeout_s))
+        if not await job.before_dot(tuple(passage.accepted)):
+            passage.settle("not_tried", "body")
+            raise _Ended
+        if channel.is_full:
+            await self._flow(passage, channel.drain(session.timeout_s))
+        if session.is_stale():
+            self._explain_stale(passage)
+
+    async def _flow(self, passage: Passage, writing: Awaitable[None]) -> None:
+        """Wait while the body is written; stop where the server does not want the rest."""
         try:
-            await channel.write_body(body.stuffed, session.timeout_s)
-            self._heed_early(passage)
-            if not await job.before_dot(tuple(passage.accepted)):
-                passage.settle("not_tried", "body")
-                raise _Ended
-            await channel.drain(session.timeout_s)
+            await writing
         except _FAILURES as exc:
             self._heed_early(passage)
             self._lose(passage, "body", exc)
-        self._heed_early(passage)
-        if session.is_stale():
-            passage.settle("deferred", "body", cause="connection_lost")
-            raise _Ended
+        if self._session.is_stale():
+            self._explain_stale(passage)
 
     async def _end(self, passage: Passage, ending: bytes) -> Passage | None:
         """Write the dot or RSET, with it the next message's group; heed the reply to the former."""
@@ -284,10 +298,11 @@ class Conveyor(Generic[J]):
         if rider is not None:
             rider.begin()
             rider.rides = rider.grouped = True
-            group += _encode(rider.commands)
-            replies += len(rider.commands)
+            group += _encode(rider.lines)
+            replies += len(rider.lines)
         dot = ending is _DOT
-        passage.start()
+        if self._observe is not None:
+            passage.start()
         if dot and passage.accepted:
             self._at_the_dot = passage
         try:
@@ -305,13 +320,13 @@ class Conveyor(Generic[J]):
             raise _Ended
         if rider is None:
             session.in_transaction = False
-        else:
+        elif self._observe is not None:
             rider.start()
         return rider
 
     # The connection
 
-    def _write(self, passage: Passage, phase: Phase, commands: Sequence[Command]) -> None:
+    def _write(self, passage: Passage, phase: Phase, lines: list[str]) -> None:
         passage.start()
         channel = self._channel
         if channel.is_tainted:
@@ -320,7 +335,7 @@ class Conveyor(Generic[J]):
                 self._close(passage, phase, read_reply(early.code, early.message))
             self._lose(passage, phase, ProtocolViolation("a reply that nobody asked for"))
         try:
-            channel.write_group(_encode(commands), len(commands))
+            channel.write_group(_encode(lines), len(lines))
         except _FAILURES as exc:
             self._lose(passage, phase, exc)
         self._session.in_transaction = True
@@ -341,18 +356,20 @@ class Conveyor(Generic[J]):
         passage.close(phase, reply)
         raise _Ended
 
+    def _explain_stale(self, passage: Passage) -> NoReturn:
+        """The server has spoken or gone before the dot."""
+        self._heed_early(passage)
+        passage.settle("deferred", "body", cause="connection_lost")
+        raise _Ended
+
     def _heed_early(self, passage: Passage) -> None:
         early = self._channel.take_early()
         if early:
             passage.heed_early(read_reply(early.code, early.message))
             raise _Ended
 
-    def _read(self, code: int, text: bytes) -> Reply:
-        return read_reply(code, self._channel.decode(text))
 
-
-def _encode(commands: Sequence[Command]) -> bytes:
-    lines = [command.line for command in commands]
+def _encode(lines: list[str]) -> bytes:
     if not "".join(lines).isprintable():
         raise ValueError("a control character in a command")
     return ("\r\n".join(lines) + "\r\n").encode()

@@ -12,11 +12,14 @@ MAX_ORCPT_CHARS = 500  # RFC 3461 §4.2
 
 # The words of a configuration (contract §2) and those of RFC 3461 §4.1.
 _NOTIFY = {"onsuccess": "SUCCESS", "onfailure": "FAILURE", "delay": "DELAY", "never": "NEVER"}
+_PLAIN = re.compile(r"[!-*,-<>-~]*")
 _HEX_PAIR = re.compile(rb"\+([0-9A-F]{2})")
 
 
 def encode_xtext(text: str) -> str:
     """Write text as xtext: printable US-ASCII without blank, ``+`` and ``=``, else ``+XX``."""
+    if _PLAIN.fullmatch(text):
+        return text
     return "".join(
         chr(octet) if 33 <= octet <= 126 and octet not in b"+=" else f"+{octet:02X}"
         for octet in text.encode("utf-8", "surrogateescape")

@@ -8,6 +8,7 @@ a verdict says what is known, in which phase, and with whose words.
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from app.wire.reply import Reply
@@ -48,6 +49,13 @@ class Envelope:
     ret: str | None = None
     smtputf8: bool = False
 
+    @property
+    def needs_smtputf8(self) -> bool:
+        """An address or a header goes beyond ASCII (RFC 6531)."""
+        if self.smtputf8 or not self.sender.isascii():
+            return True
+        return not all(each.address.isascii() for each in self.recipients)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -78,6 +86,7 @@ class Transaction:
         return next((v for v in self.verdicts if v.kind not in ("sent", "accepted")), None)
 
 
+@lru_cache(maxsize=4096)  # senders, and whoever gets mail again
 def is_mailbox(address: str) -> bool:
     """Tell whether an address can stand in MAIL or RCPT without changing the command."""
     return _MAILBOX.fullmatch(address) is not None and address.isprintable()

@@ -46,16 +46,20 @@ class Reply:
 
 def read_reply(code: int, message: str) -> Reply:
     """Build a Reply from a code and its text lines, joined with LF and without their codes."""
-    enhanced: str | None = None
-    texts: list[str] = []
-    for line in message.split("\n"):
-        found = _ENHANCED.match(line)
-        # Only a code of the reply's own class is its enhanced code (RFC 2034 §4).
-        if found and int(found[1][0]) == code // 100:
-            enhanced = enhanced or found[1]
-            line = line[found.end() :]
-        texts.append(line.strip())
-    return Reply(code, enhanced, shorten(escape(" ".join(text for text in texts if text))))
+    enhanced, text = _take_enhanced(code, message)
+    if "\n" in message:
+        pairs = [_take_enhanced(code, line) for line in message.split("\n")]
+        enhanced = next((found for found, _ in pairs if found), None)
+        text = " ".join(text for _, text in pairs if text)
+    return Reply(code, enhanced, shorten(escape(text)))
+
+
+def _take_enhanced(code: int, line: str) -> tuple[str | None, str]:
+    found = _ENHANCED.match(line)
+    # Only a code of the reply's own class is its enhanced code (RFC 2034 §4).
+    if found and int(line[0]) == code // 100:
+        return found[1], line[found.end() :].strip()
+    return None, line.strip()
 
 
 def speak_locally(code: int, enhanced: str, text: str) -> Reply:
@@ -74,6 +78,8 @@ def escape(text: str) -> str:
 
 def shorten(text: str, limit_bytes: int = MAX_TEXT_BYTES) -> str:
     """Cut text to at most limit_bytes of UTF-8, between characters, ending in an ellipsis."""
+    if 4 * len(text) <= limit_bytes:  # no character takes more than 4
+        return text
     data = text.encode("utf-8", "backslashreplace")
     if len(data) <= limit_bytes:
         return text

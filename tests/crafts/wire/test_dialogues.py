@@ -80,6 +80,7 @@ async def carry(
         assert not set(accepted) & {index for mark in marks for index in mark}
         marks.append(accepted)
         assert peer.heard[-1:] != ["."]
+        await asyncio.sleep(0)  # the body goes out meanwhile
         if "wait_lost" in header:
             await wait_until_stale(session)
         return header.get("mark") != "no"
