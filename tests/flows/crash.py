@@ -71,7 +71,8 @@ async def crash(
             # The other one works meanwhile; now it is this one's turn to be killed at work.
             await house.until_at_work(workers[-1])
         await driver
-    await until(lambda: not house.count_unfinished(), 60, lambda: workers[0].said[-2000:])
+    while left := house.count_unfinished():
+        await until(lambda: house.count_unfinished() < left, 60, lambda: workers[0].said[-2000:])
     for each in workers:
         each.kill()
     return house.read(lambda tx: _count(tx, peer, accepted, worker_kills, api_kills))
