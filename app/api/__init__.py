@@ -24,12 +24,12 @@ from app.api.users import router as users_router
 __all__ = ["ROUTERS", "describe_api"]
 
 ROUTERS: list[APIRouter] = [
+    send_router,  # first: a request is compared with one router after the other
+    batch_router,
     keys_router,
     users_router,
     audit_router,
     state_router,
-    send_router,
-    batch_router,
     messages_router,
     events_router,
     probe_router,

@@ -2,18 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request, Security
-from fastapi.security import HTTPBearer
+from fastapi import Depends, Request
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
 
 from app.accounts.caller import Caller
 from app.accounts.sign_in import SignIn
 from app.errors import Unauthenticated
-
-_scheme = HTTPBearer(
-    auto_error=False,
-    scheme_name="bearer",
-    description="An API key (`awizo_…`) or a JWT of the configured OIDC issuer.",
-)
 
 
 async def identify(request: Request) -> Caller:
@@ -31,11 +26,14 @@ async def identify(request: Request) -> Caller:
     return caller
 
 
-async def authenticate(
-    request: Request, _shown: Annotated[object, Security(_scheme)] = None
-) -> Caller:
+class _Bearer(SecurityBase):
     """The dependency: ``identify``, shown in OpenAPI as the bearer scheme."""
-    return await identify(request)
+
+    scheme_name = "bearer"
+    model = HTTPBearer(description="An API key (`awizo_…`) or a JWT of the configured OIDC issuer.")
+
+    async def __call__(self, request: Request) -> Caller:
+        return await identify(request)
 
 
-TheCaller = Annotated[Caller, Depends(authenticate)]
+TheCaller = Annotated[Caller, Depends(_Bearer())]
