@@ -18,6 +18,7 @@ class Entry:
 
 MENU: Sequence[Entry] = (
     Entry("/ui/", mark("Overview")),
+    Entry("/ui/messages", mark("Messages")),
     Entry("/ui/config", mark("Configuration")),
     Entry("/ui/keys", mark("Keys"), ("admin",)),
     Entry("/ui/audit", mark("Audit"), ("admin",)),

@@ -9,15 +9,21 @@ from app.web.screens.audit import router as audit_router
 from app.web.screens.config import router as config_router
 from app.web.screens.explain import router as explain_router
 from app.web.screens.keys import router as keys_router
+from app.web.screens.messages import router as messages_router
+from app.web.screens.messages_one import router as message_router
 from app.web.screens.overview import router as overview_router
 from app.web.screens.probe import router as probe_router
 from app.web.screens.sign_in import router as sign_in_router
+from app.web.screens.start import router as start_router
 from app.web.screens.system import router as system_router
 
 ROUTERS: Sequence[APIRouter] = (
     assets_router,
     sign_in_router,
     overview_router,
+    start_router,
+    messages_router,
+    message_router,
     explain_router,
     config_router,
     probe_router,
