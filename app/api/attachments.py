@@ -74,6 +74,11 @@ def read_attachments(
         if not _is_media_type(media_type):
             detail = "A media type looks like application/pdf; multipart is none of a file."
             faults.append(Fault(f"{at}/content_type", "invalid_media_type", detail))
+        if body.content_id is not None and body.protect == "zip":
+            detail = (
+                "An inline part is shown in the text, so it cannot be packed; drop one of both."
+            )
+            faults.append(Fault(f"{at}/protect", "inline_not_protected", detail))
         found.append(Plain(body.filename, media_type, content, body.content_id, body.protect))
     if len(given) + len(waiting) > MOST_ATTACHMENTS:
         detail = f"A message has at most {MOST_ATTACHMENTS} attachments."

@@ -4,12 +4,14 @@ Models of single endpoints live beside the endpoint and derive from ``Body``. JS
 ``Route``: malformed JSON, lone surrogates and NUL characters end here, before any model.
 """
 
+import codecs
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Request, Response
+from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
 from pydantic import (
     AfterValidator,
@@ -147,7 +149,7 @@ ShownInstant = Annotated[
 def read_json(raw: bytes) -> Any:
     """Return the JSON value in ``raw``; raise ``Malformed`` or ``Refused`` where it is none."""
     try:
-        value = from_json(raw, allow_inf_nan=False)
+        value = from_json(raw.removeprefix(codecs.BOM_UTF8), allow_inf_nan=False)
     except ValueError as error:
         raise Malformed(f"The body is not JSON: {error}.", code="malformed_json") from None
     faults: list[Fault] = []
@@ -189,9 +191,10 @@ class Route(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Read the body first, so that what is wrong with it is our own problem document."""
         handle = super().get_route_handler()
+        known = {each.alias for each in get_flat_params(self.dependant)}
 
         async def strict(request: Request) -> Response:
-            _check_parameters(request)
+            _check_parameters(request, known)
             if request.method == "GET":  # RFC 9110 §9.3.1: content of a GET means nothing
                 return await handle(request)
             await identify(request)  # nobody unknown has a body read into memory
@@ -205,8 +208,12 @@ class Route(APIRoute):
         return strict
 
 
-def _check_parameters(request: Request) -> None:
-    """Raise ``Refused`` for a NUL in path or query, which no database column takes."""
+def _check_parameters(request: Request, known: Collection[str]) -> None:
+    """Raise ``Refused`` for a misspelt parameter, and a NUL, which no database column takes."""
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        detail = f"There is no parameter {unknown[0]!r}; {', '.join(sorted(known)) or 'none'} here."
+        raise Refused(detail, faults=[Fault("", "unknown_parameter", detail)])
     if "\0" in request.url.path or "%00" in request.url.query:
         detail = "Take the NUL character out of the URL."
         raise Refused(detail, faults=[Fault("", "invalid_parameter", detail)])

@@ -33,7 +33,7 @@ from app.outbox.resend import resend
 
 router = APIRouter(route_class=Route, tags=["messages"])
 
-TheMessage = Annotated[str, Path(description="The message's id.", max_length=64)]
+TheMessage = Annotated[str, Path(description="The message's id.")]
 
 
 class CancelBody(Body):

@@ -38,13 +38,14 @@ def read_form(raw: bytes, content_type: str) -> tuple[bytes, tuple[FilePart, ...
     faults: list[Fault] = []
     try:
         for segment, content in _split(raw, boundary):
-            if segment.filename:
+            # With a file name, too: `curl -F message=@message.json` gives it one.
+            if segment.name == _MESSAGE_PART and message is None:
+                message = content
+            elif segment.filename:
                 if UNPRINTABLE.search(segment.filename):
                     detail = f"{segment.filename!a} holds what no file name can."
                     faults.append(Fault("", "invalid_filename", detail))
                 files.append(FilePart(segment.filename, _read_type(segment), content))
-            elif segment.name == _MESSAGE_PART and message is None:
-                message = content
             else:
                 detail = f"Part {segment.name!r} is neither the one message part nor a file."
                 faults.append(Fault("", "unknown_part", detail))

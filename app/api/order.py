@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 from app.api.attachments import MOST_ATTACHMENTS, AttachmentBody, read_attachments
 from app.api.body import Addresses, Body, Choice, Instant, UserId
 from app.api.multipart import FilePart
+from app.configuration.fields import NOTIFICATIONS, read_notifications
 from app.configuration.language import read_language
 from app.errors import Fault
 from app.mime.address import Mailbox, parse_mailboxes
@@ -45,7 +46,6 @@ EXAMPLE: dict[str, Any] = {
 }
 
 Importance = Annotated[Literal["very_low", "low", "normal", "high", "very_high"], Choice]
-Notification = Annotated[Literal["onsuccess", "onfailure", "delay", "never", "none"], Choice]
 ShortText = Annotated[str, Field(max_length=256)]
 
 
@@ -114,9 +114,11 @@ class MessageBody(Body):
         WithJsonSchema({"type": "array", "items": AttachmentBody.model_json_schema()}),
     ] = Field(default_factory=list, max_length=MOST_ATTACHMENTS)
     attachment_password: str | None = Field(None, description="Never stored.")
-    notifications: list[Notification] | None = Field(
-        None, description="Absent: as configured.", examples=[["OnSuccess", "OnFailure"]]
-    )
+    # Read as in a configuration: in any case, as a list or a text with commas.
+    notifications: Annotated[
+        Any,
+        WithJsonSchema({"type": "array", "items": {"enum": list(NOTIFICATIONS)}}),
+    ] = Field(None, description="Absent: as configured.", examples=[["OnSuccess", "OnFailure"]])
     read_receipt: bool | None = None
     importance: Importance | None = None
     send_at: Instant | None = None
@@ -162,6 +164,9 @@ def read_order(
     documents, document_faults = parse_documents(body.documents, "/documents")
     faults += [*macro_faults, *document_faults]
     attachments = read_attachments(body.attachments, files, len(shared), faults)
+    notifications = None
+    if body.notifications is not None:
+        notifications = read_notifications(body.notifications, "/notifications", faults)
     faults += _find_contradictions(body)
     if whole:
         faults += _find_missing(body, boxes, {each.pointer for each in faults})
@@ -181,7 +186,7 @@ def read_order(
         documents=documents,
         attachments=shared + attachments,
         attachment_password=body.attachment_password,
-        notifications=None if body.notifications is None else tuple(body.notifications),
+        notifications=None if notifications is None else tuple(notifications),
         read_receipt=body.read_receipt,
         importance=body.importance,
         send_at=body.send_at,
@@ -204,9 +209,6 @@ def _find_contradictions(body: MessageBody) -> Iterator[Fault]:
             if getattr(body, name) is not None:
                 detail = f"Give template, or {name}, not both."
                 yield Fault(f"/{name}", "template_or_text", detail)
-    words = set(body.notifications or ())
-    if len(words) > 1 and words & {"none", "never"}:
-        yield Fault("/notifications", "notifications_conflict", "None and Never stand alone.")
     if body.metadata and len(json.dumps(body.metadata)) > _METADATA_BYTES:
         detail = f"Metadata has at most {_METADATA_BYTES} bytes."
         yield Fault("/metadata", "too_large", detail)

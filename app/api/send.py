@@ -114,9 +114,12 @@ async def send(
     caller.acts_as(body.as_user)
     attempted = asked = None
     if idempotency_key is not None and not body.dry_run:
-        canonical = await beside(
-            size, make_canonical, "send", raw, [part.content for part in files]
-        )
+        parts = [
+            each
+            for part in files
+            for each in (part.filename.encode(), part.media_type.encode(), part.content)
+        ]
+        canonical = await beside(size, make_canonical, "send", raw, parts)
         attempted = Attempted(idempotency_key, canonical)
         question = (office.vault, caller.owner_id, attempted)
         asked = office.db.ask_merged(find_each_replay, question)

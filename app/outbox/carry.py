@@ -57,12 +57,13 @@ def read_body(tx: Connection, message_id: str) -> bytes | None:
 
 
 def claim_next(
-    tx: Connection, account_id: str, claim_id: str, *, lease_s: float
+    tx: Connection, account_id: str, claim_id: str, *, lease_s: float, delivery: str
 ) -> tuple[Carriage, Claimed | Wait | None]:
     """Claim the account's next message, to be carried by its configuration as it stands now."""
     carriage = load_carriage(tx, account_id)
     lot = read_lot(carriage.stored.settings)
-    return carriage, claim(tx, account_id, claim_id, lease_s=lease_s, lot=lot)
+    claimed = claim(tx, account_id, claim_id, lease_s=lease_s, lot=lot, delivery=delivery)
+    return carriage, claimed
 
 
 @dataclass(frozen=True, slots=True)

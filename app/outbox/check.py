@@ -110,6 +110,8 @@ def check(
     text = _choose_text(order, ground)
     rendered = _render(office, order, text, resolved, faults)
     password, notices = _choose_password(office, order, resolved, faults)
+    if not password:
+        faults += _check_zip_wishes(order)
     checked = Checked(order, ground, text, recipients, rendered, password, tuple(notices), at)
     return checked, faults
 
@@ -193,6 +195,16 @@ def _render(
     except Refused as error:
         faults += error.faults
         return None
+
+
+def _check_zip_wishes(order: Order) -> list[Fault]:
+    """Nothing that was to be locked goes out open because nobody gave a password."""
+    detail = "protect: zip needs an attachment_password, here or in the configuration."
+    return [
+        Fault(f"/attachments/{index}/protect", "attachment_password_required", detail)
+        for index, part in enumerate(order.attachments)
+        if part.protect == "zip"
+    ]
 
 
 def _choose_password(

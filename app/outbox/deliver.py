@@ -22,6 +22,7 @@ from app.outbox.judge import (
     describe_failed,
     find_trouble,
     hold_all,
+    is_redirect,
     judge,
     judge_failed,
     make_envelope,
@@ -121,7 +122,11 @@ class Carrier:
         self._active.add(claim_id)
         try:
             carriage, claimed = await office.db.write_grouped(
-                claim_next, self._account_id, claim_id, lease_s=office.settings.lease_s
+                claim_next,
+                self._account_id,
+                claim_id,
+                lease_s=office.settings.lease_s,
+                delivery=office.settings.delivery,
             )
             if claimed is None:
                 return False
@@ -148,6 +153,10 @@ class Carrier:
         nothing = Tried(carriage.stored.version, reached_mail=False)
         if carriage.stored.settings is None:
             await self._settle(claimed, hold_all(everyone, "scope_removed"), nothing)
+            return
+        if is_redirect(claimed.message.delivery) and not self._office.settings.redirect_to:
+            # Written while a test ran: only a person can say that its customers are to have it.
+            await self._settle(claimed, hold_all(everyone, "delivery_redirected"), nothing)
             return
         try:
             password = self._open_password(claimed, carriage.stored)

@@ -14,6 +14,9 @@ from app.outbox.rows import ERASED, lock_message, move, read_recipients, refresh
 from app.outbox.status import LAST
 from app.outbox.tables import attempt, event, idempotency, message, message_body, recipient
 
+# What else of a person stands in the answer to POST /send.
+_BLANK = {"subject": "", "metadata": {}, "reference": {}, "attachments": [], "warnings": []}
+
 
 @dataclass(frozen=True, slots=True)
 class Erased:
@@ -69,7 +72,12 @@ def _erase_rows(tx: Connection, row: Row[Any], ids: list[str]) -> None:
         update(message)
         .where(message.c.id == row.id)
         .values(
-            subject="", metadata={}, warnings=[], reference_number=None, reference_customer=None
+            subject="",
+            metadata={},
+            warnings=[],
+            attachments=[],
+            reference_number=None,
+            reference_customer=None,
         )
     )
     # Servers repeat the address in their replies, to the final dot for every recipient.
@@ -78,14 +86,15 @@ def _erase_rows(tx: Connection, row: Row[Any], ids: list[str]) -> None:
 
 
 def _erase_answers(tx: Connection, message_ids: set[str], address: Mailbox) -> None:
-    """Take the address out of the answers that are remembered with their keys."""
+    """Take the person out of the answers that are remembered with their keys."""
     for kept in tx.execute(select(idempotency)).all():
-        if message_ids.isdisjoint(kept.message_ids):
+        # A batch's answer names ids only.
+        if message_ids.isdisjoint(kept.message_ids) or "id" not in kept.answer:
             continue
         tx.execute(
             update(idempotency)
             .where(idempotency.c.owner_id == kept.owner_id, idempotency.c.key == kept.key)
-            .values(answer=_blot(kept.answer, address.key))
+            .values(answer=_blot(kept.answer, address.key) | _BLANK)
         )
 
 

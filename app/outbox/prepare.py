@@ -17,7 +17,7 @@ from app.db import new_id
 from app.errors import Fault, Notice, Refused, refuse
 from app.mime.address import Mailbox
 from app.mime.compose import Attachment, Composed, Outgoing, compose
-from app.mime.protect import Protected, Protection, protect
+from app.mime.protect import Plain, Protected, Protection, protect
 from app.outbox.check import Addressed, Checked, Ground, check
 from app.outbox.identity import make_message_id
 from app.outbox.office import Office
@@ -136,6 +136,7 @@ def finish(
     composed = compose(outgoing, boundary_seed=secrets.token_hex(12))
     given = order.notifications if order.notifications is not None else resolved.notifications
     notify = choose_notify(given or ())
+    left_open = [part for part in order.attachments if checked.password and _is_left_open(part)]
     return Prepared(
         id=new,
         order=order,
@@ -157,15 +158,23 @@ def finish(
             *rendered.warnings,
             *checked.notices,
             *protection.warnings,
+            *(_warn_inline(part) for part in left_open if part.protect != "none"),
             *_warn(checked, composed, notify),
         ),
-        unprotected=tuple(
-            part.filename
-            for part in order.attachments
-            if checked.password and part.protect == "none"
-        ),
+        unprotected=tuple(part.filename for part in left_open),
         batch_id=batch_id,
     )
+
+
+def _is_left_open(part: Plain) -> bool:
+    """Whether a file that a password would lock goes out open; pictures in the text always do."""
+    inline = part.content_id is not None and not part.media_type.startswith("image/")
+    return part.protect == "none" or inline
+
+
+def _warn_inline(part: Plain) -> Notice:
+    detail = f"{part.filename} is inline (content_id), so the password does not protect it."
+    return Notice("inline_not_protected", detail)
 
 
 def _write_down(

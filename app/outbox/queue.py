@@ -79,9 +79,18 @@ def find_ready(tx: Connection, at: datetime | None = None) -> list[str]:
 
 
 def claim(
-    tx: Connection, account_id: str, claim_id: str, *, lease_s: float, lot: Lot | None = None
+    tx: Connection,
+    account_id: str,
+    claim_id: str,
+    *,
+    lease_s: float,
+    lot: Lot | None = None,
+    delivery: str = "on",
 ) -> Claimed | Wait | None:
-    """Claim the next due message of an account; None where there is nothing to do."""
+    """Claim the next due message of an account; None where there is nothing to do.
+
+    delivery: where mail goes now, which the message shows from here on.
+    """
     at = now(tx)
     row = None
     for priority in (FORCED,) if _is_paused(tx, account_id, at) else PRIORITIES:
@@ -124,6 +133,8 @@ def claim(
             updated_at=at,
         )
     )
+    if row.delivery != delivery:
+        tx.execute(update(message).where(message.c.id == row.id).values(delivery=delivery))
     refresh(tx, row, at)
     return Claimed(claim_id, row, tuple(due), at)
 

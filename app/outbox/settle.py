@@ -186,6 +186,7 @@ def _settle_one(
             "enhanced": outcome.enhanced,
             "reply": reply,
             "local": outcome.local,
+            "redirected_to": row.delivery.partition(":")[2] or None,
         },
         values={"attempts": number, "tries": each.tries + int(next_move.counts)},
     )

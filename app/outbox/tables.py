@@ -60,7 +60,7 @@ message = Table(
     Column("return_content", String(8), nullable=False),
     Column("needs_smtputf8", Boolean, nullable=False),
     Column("on_uncertain", String(8), nullable=False),
-    Column("delivery", Text, nullable=False),  # on, off, redirect:<address>, as accepted
+    Column("delivery", Text, nullable=False),  # on, off, redirect:<address>: when last touched
     Column("priority", Integer, nullable=False),  # see PRIORITIES
     Column("batch_id", String(32)),
     Column("reference_type", Text),
