@@ -12,7 +12,7 @@ what each is to be told; an error among that is raised for its own caller alone.
 import asyncio
 import queue
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence, Sized
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -51,28 +51,26 @@ class ReadLane:
 
     def __init__(self, read: Callable[[Sequence[Call]], Awaitable[list[Any]]]) -> None:
         self._read = read
-        self._asked: dict[Call, asyncio.Future[Any]] = {}
+        self._asked: dict[Call, list[asyncio.Future[Any]]] = {}
         self._answering: asyncio.Task[None] | None = None
 
     def ask(self, verb: Merged[Item, T], item: Item) -> "asyncio.Future[T]":
         """Return the answer to come; the snapshot is taken later, equal items share an answer."""
-        answer = self._asked.get((verb, item))
-        if answer is None:
-            answer = self._asked[verb, item] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._asked.setdefault((verb, item), []).append(answer)
         if self._answering is None:
             self._answering = asyncio.create_task(self._answer())
-        shared = asyncio.shield(answer)
-        shared.add_done_callback(_see)
-        return shared
+        return answer
 
     async def _answer(self) -> None:
         try:
             while self._asked:
-                await _gather(self._asked)
+                await _gather(lambda: sum(map(len, self._asked.values())))
                 asked, self._asked = self._asked, {}
                 answers = await self._read_all(list(asked))
-                for future, answer in zip(asked.values(), answers, strict=True):
-                    _settle(future, answer)
+                for futures, answer in zip(asked.values(), answers, strict=True):
+                    for future in futures:
+                        _settle(future, answer)
         finally:
             self._answering = None
 
@@ -122,7 +120,7 @@ class WriteLane:
                 self._jobs.put(job)
         if grouped and self._handing is None:
             self._handing = asyncio.create_task(self._hand_over())
-        result: T = await asyncio.shield(job.future)
+        result: T = await job.future
         return result
 
     @contextmanager
@@ -143,7 +141,7 @@ class WriteLane:
 
     async def _hand_over(self) -> None:
         try:
-            await _gather(self._gathered)
+            await _gather(lambda: len(self._gathered))
         finally:
             self._handing = None
             with self._lock:
@@ -192,24 +190,20 @@ def _cut(jobs: Sequence[_Job]) -> Iterator[Sequence[_Job]]:
         yield group
 
 
-async def _gather(waiting: Sized) -> None:
-    """Return once nobody joins ``waiting`` any more: the fewer groups, the less work for all."""
+async def _gather(count: Callable[[], int]) -> None:
+    """Return once nobody joins those who are counted: the fewer groups, the less work for all."""
     loop = asyncio.get_running_loop()
     end, seen = loop.time() + _GATHER_S, 0
-    while len(waiting) > seen and loop.time() < end:
-        seen = len(waiting)
+    while count() > seen and loop.time() < end:
+        seen = count()
         await asyncio.sleep(0)
 
 
 def _settle(future: "asyncio.Future[Any]", result: Any) -> None:
+    if future.done():  # whoever asked has gone away
+        return
     if isinstance(result, BaseException):
         future.set_exception(result)
-        _see(future)
+        future.exception()  # seen: asyncio would log it where nobody comes to hear it
     else:
         future.set_result(result)
-
-
-def _see(future: "asyncio.Future[Any]") -> None:
-    """Keep asyncio from logging an error whose receiver has gone away."""
-    if not future.cancelled():
-        future.exception()
