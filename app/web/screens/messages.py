@@ -1,7 +1,5 @@
 """The list of messages: search, filters, pages, and verbs for several at once."""
 
-from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -55,11 +53,10 @@ async def list_messages(visit: TheVisit, after: After = None) -> Response:
 async def do_to_messages(visit: TheVisit, form: TheForm) -> Response:
     """Retry, release or cancel every message that is ticked; each by itself."""
     ids = list(dict.fromkeys(form.list("id")))[:500]
-    verb = _choose_verb(visit, form.get("do"))
     done, refused = 0, []
     for message_id in ids:
         try:
-            await verb(message_id)
+            await _move(visit, form.get("do"), message_id)
             done += 1
         except AwizoError as error:
             refused.append(say(visit, error.code, error.detail))
@@ -72,20 +69,17 @@ async def do_to_messages(visit: TheVisit, form: TheForm) -> Response:
     return visit.go(where, done=said % {"num": done} if done else None, warn=warnings)
 
 
-def _choose_verb(visit: Visit, name: str) -> Callable[[str], Awaitable[None]]:
-    office, write = visit.office, visit.office.db.write
-    if name == "cancel":
-        return partial(write, cancel, visit.caller)
-    if name == "release":
-        return lambda message_id: write(
-            again.release,
-            office.vault,
-            visit.caller,
-            message_id,
-            smtp_password=None,
-            delivery=office.settings.delivery,
+async def _move(visit: Visit, verb: str, message_id: str) -> None:
+    office, caller = visit.office, visit.caller
+    if verb == "cancel":
+        await office.db.write(cancel, caller, message_id)
+    elif verb == "release":
+        delivery = office.settings.delivery
+        await office.db.write(
+            again.release, office.vault, caller, message_id, smtp_password=None, delivery=delivery
         )
-    return partial(write, again.retry, visit.caller)
+    else:
+        await office.db.write(again.retry, caller, message_id)
 
 
 def _list_statuses(visit: Visit) -> list[tuple[str, str]]:

@@ -109,12 +109,12 @@ def describe_status(guest: "Guest", status: str) -> str:
 
 def describe_reason(guest: "Guest", reason: str | None) -> str:
     """Return why it is so, in a sentence; "" where there is nothing to say."""
-    return guest._(_REASONS[reason]) if reason in _REASONS else reason or ""
+    return "" if reason is None else guest._(_REASONS[reason]) if reason in _REASONS else reason
 
 
 def advise(guest: "Guest", reason: str | None) -> str:
     """Return what somebody can do about it; "" where nobody can."""
-    return ADVICE[reason][guest.language] if reason in ADVICE else ""
+    return ADVICE[reason][guest.language] if reason is not None and reason in ADVICE else ""
 
 
 def describe_event(guest: "Guest", kind: str) -> str:
