@@ -23,6 +23,7 @@ TITLES: Mapping[int, str] = {
     500: mark("Something went wrong here"),
     503: mark("Not available right now"),
 }
+# fmt: off
 WORDS: Mapping[str, str] = {
     "key_unknown": mark("This key is not known here."),
     "key_revoked": mark("This key was revoked."),
@@ -38,16 +39,68 @@ WORDS: Mapping[str, str] = {
     "stale": mark(
         "It was changed since you opened it. Load the page again and repeat your change."
     ),
+    "expired": mark("It has expired."),
+    "configuration_not_found": mark("Nothing is stored for this scope."),
+    "no_configuration": mark("No configuration is stored that could send. Set one up first."),
+    "inherits_server": mark("This configuration inherits its mail server; pause the one that has it."),
+    "no_password_wanted": mark("This configuration has no sign-in of its own that a password is stored for."),
+    "password_not_set": mark("No password is stored here."),
+    "not_your_password": mark("Only who entered this password may see it again."),
+    "password_unreadable": mark("The stored password does not open for these settings; enter it again."),
+    "last_admin_key": mark("This is the last admin key that works; make another one first."),
+    "key_from_environment": mark("This key is set by AWIZO_ADMIN_KEY; change that and start again."),
+    "smtp_password_required": mark("This configuration stores no password; give it for this test."),
+    # At a field
+    "required": mark("Fill this in."),
+    "wrong_type": mark("Give a number."),
+    "out_of_range": mark("This number is outside what is allowed."),
+    "unknown_value": mark("Choose one of the offered values."),
+    "unknown_field": mark("This is not known here."),
+    "too_long": mark("This is too long."),
+    "too_large": mark("This is too large."),
+    "too_many": mark("These are too many."),
+    "too_many_mailboxes": mark("Give one address."),
+    "not_allowed": mark("Leave this empty for this role."),
+    "in_the_past": mark("Give a day to come."),
+    "invalid_address": mark("This is no mail address."),
+    "invalid_character": mark("There is a line break or another control character in it."),
+    "invalid_user": mark("This is no user id."),
+    "invalid_host": mark("Give a host name or an IP address alone; the port has its own field."),
+    "invalid_ca_pem": mark("This is no certificate in PEM."),
+    "invalid_language": mark("Give a language such as pl or fr-CH."),
+    "invalid_option": mark("An option behind the port is not understood."),
+    "unknown_option": mark("Behind the port only AUTH, CONN, LIMITE and WAIT are known."),
+    "duplicate_option": mark("The same is given twice behind the port."),
+    "conflicting_values": mark("The text behind the port says something else; keep one of the two."),
+    "notifications_conflict": mark("Never stands alone."),
+    "host_not_allowed": mark("This server is not allowed here: its address, or its port."),
+    "insecure_auth": mark("Signing in without encryption shows the password to the network. Choose STARTTLS or SSL/TLS, or allow it under “More about the connection”."),
+    "password_not_stored": mark("With this choice the password is not stored; leave it empty."),
+    "password_missing": mark("No password is stored yet; mail waits until it is entered."),
+    "password_needed_again": mark("The stored password was entered for another server or a safer connection; enter it again. Mail waits until then."),
+    "password_long": mark("Some programs cannot open attachments with so long a password."),
+    "password_not_ascii": mark("Some programs cannot open attachments with letters such as these in the password."),
+    "invalid_name": mark("A value's name has a form that is not understood."),
+    "invalid_macro_name": mark("A value's name has a form that is not understood."),
+    "duplicate_macro": mark("The same value is given twice."),
+    "invalid_date": mark("Give a date as 2027-01-31."),
+    "invalid_currency": mark("Give a currency as PLN."),
 }
+# fmt: on
+
+
+# Rooms speak to programs there: of quotes and JSON.
+_OURS = {"wrong_type"}
 
 
 def say(guest: "Guest", code: str, detail: str) -> str:
     """Return what is wrong, as precisely as the visitor's language allows."""
-    if detail and guest.language == "en":
+    if detail and guest.language == "en" and code not in _OURS:
         return detail
     return guest._(WORDS[code]) if code in WORDS else detail
 
 
 def say_all(guest: "Guest") -> Mapping[str, str]:
-    """Return the words for every code; none in English, where the rooms' own are better."""
-    return {} if guest.language == "en" else {code: guest._(text) for code, text in WORDS.items()}
+    """Return the words for every code; in English only those where the rooms' are no better."""
+    known = WORDS if guest.language != "en" else _OURS
+    return {code: guest._(WORDS[code]) for code in known}

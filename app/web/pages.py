@@ -84,17 +84,21 @@ def _show_day(context: Context, instant: datetime) -> str:
 @pass_context
 def _show_span(context: Context, seconds: float) -> str:
     """Return a length of time in its two largest units."""
-    _ = context["_"]
+    visit: Guest = context["visit"]
     whole = max(0, math.floor(seconds))
+    parts = {
+        "days": whole // _DAY_S,
+        "hours": whole % _DAY_S // _HOUR_S,
+        "minutes": whole % _HOUR_S // _MINUTE_S,
+        "seconds": whole,
+    }
     if whole < _MINUTE_S:
-        return str(_("%(seconds)s s", seconds=whole))
+        return visit._("%(seconds)s s") % parts
     if whole < _HOUR_S:
-        return str(_("%(minutes)s min", minutes=whole // _MINUTE_S))
+        return visit._("%(minutes)s min") % parts
     if whole < _DAY_S:
-        minutes = whole % _HOUR_S // _MINUTE_S
-        return str(_("%(hours)s h %(minutes)s min", hours=whole // _HOUR_S, minutes=minutes))
-    hours = whole % _DAY_S // _HOUR_S
-    return str(_("%(days)s d %(hours)s h", days=whole // _DAY_S, hours=hours))
+        return visit._("%(hours)s h %(minutes)s min") % parts
+    return visit._("%(days)s d %(hours)s h") % parts
 
 
 @pass_context
