@@ -191,6 +191,7 @@ class Passage:
         if not self.mail_taken:
             self.is_odd = code < 400
             self._settle_by(reply, "mail")
+            self.waiting = []
 
     def _heed_rcpt(self, index: int, code: int, text: bytes) -> None:
         reply = self._read("rcpt", index, code, text)

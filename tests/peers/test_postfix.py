@@ -2,11 +2,13 @@
 
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from email.message import EmailMessage
 
 import pytest
 
 from app.wire.address_policy import AddressPolicy
+from app.wire.conveyor import Conveyor
 from app.wire.envelope import Envelope, Recipient, Transaction
 from app.wire.session import Session
 from app.wire.steps import SessionFailed
@@ -184,3 +186,58 @@ async def test_it_offers_what_we_use(postfix: Postfix) -> None:
     assert capabilities.smtputf8
     assert session.starttls_offered
     await session.quit()
+
+
+@dataclass
+class Parcel:
+    """A message for the conveyor."""
+
+    envelope: Envelope
+    body: bytes
+    marked: tuple[int, ...] = ()
+
+    def is_wanted(self) -> bool:
+        return True
+
+    async def before_dot(self, accepted: tuple[int, ...]) -> bool:
+        self.marked = accepted
+        return True
+
+
+@pytest.mark.parametrize("encrypted", [True, False], ids=["starttls", "plaintext"])
+async def test_the_conveyor_is_understood_message_by_message(
+    encrypted: bool, postfix: Postfix
+) -> None:
+    plain = {"port": postfix.relay_port, "username": None, "connection": "plaintext"}
+    session = await open_session(aim(postfix, **{} if encrypted else plain))
+    assert session.pipelining
+    run = secrets.token_hex(8)
+    to = [("jan",), ("brak", "jan"), ("brak",), ("jan", "brak")] * 5
+    texts = ["short\r\n", ".dots\r\n..\r\n", "long\r\n" + "x" * 70 + "\r\n", "y\r\n" * 60_000]
+    parcels = [
+        Parcel(
+            Envelope(USER, tuple(Recipient(f"{name}@klient.example") for name in names)),
+            write(f"{run}-{number}", texts[number % 4]),
+        )
+        for number, names in enumerate(to)
+    ]
+    ready, came = list(parcels), []
+    await Conveyor[Parcel](session, final_reply_timeout_s=30).carry(
+        lambda: ready.pop(0) if ready else None,
+        lambda parcel, transaction: came.append((parcel, transaction)),
+    )
+    assert session.usable
+    assert not session.pipelining_broken
+    assert session.rides_proven
+    await session.quit()
+    assert [parcel for parcel, _ in came] == parcels
+    for names, (parcel, transaction) in zip(to, came, strict=True):
+        kinds = ["sent" if name == "jan" else "refused" for name in names]
+        assert [verdict.kind for verdict in transaction.verdicts] == kinds
+        sent = tuple(index for index, name in enumerate(names) if name == "jan")
+        assert parcel.marked == sent
+    postfix.wait_until_empty()
+    raws = [raw for raw in postfix.read_raw("jan") if run.encode() in raw]
+    for number, names in enumerate(to):
+        wanted = parcels[number].body.replace(b"\r\n", b"\n")
+        assert sum(raw.endswith(wanted) for raw in raws) == names.count("jan")

@@ -11,6 +11,7 @@ import pytest
 
 from app.wire import tls
 from app.wire.address_policy import AddressPolicy, read_networks
+from app.wire.conveyor import Conveyor
 from app.wire.envelope import Envelope, Recipient
 from app.wire.session import Session
 from app.wire.steps import SessionFailed, Step
@@ -242,6 +243,33 @@ async def test_a_session_carries_many_messages(authority: Authority) -> None:
         await session.quit()
         assert not session.usable
         assert len(mailbox.received) == 20
+
+
+class Parcel:
+    """A message for the conveyor."""
+
+    envelope, body = ENVELOPE, BODY
+
+    def is_wanted(self) -> bool:
+        return True
+
+    async def before_dot(self, accepted: tuple[int, ...]) -> bool:
+        return accepted == (0,)
+
+
+async def test_the_conveyor_serves_a_server_without_pipelining(authority: Authority) -> None:
+    async with serve(authority.make_server_context()) as mailbox:
+        session = await open_session(aim(mailbox.port, authority))
+        assert not session.pipelining
+        ready, came = [Parcel() for _ in range(20)], []
+        await Conveyor[Parcel](session, final_reply_timeout_s=5).carry(
+            lambda: ready.pop() if ready else None,
+            lambda parcel, transaction: came.append(transaction),
+        )
+        assert session.usable
+        await session.quit()
+        assert [transaction.trouble for transaction in came] == [None] * 20
+        assert [envelope.content for envelope in mailbox.received] == [BODY] * 20
 
 
 async def test_a_large_body_arrives_byte_for_byte(authority: Authority) -> None:
