@@ -10,11 +10,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial as bind
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field, WithJsonSchema
 
 from app.accounts.caller import Caller
 from app.api.batch_order import Batch, BatchBody, place, read_messages
@@ -23,7 +22,7 @@ from app.api.collect import collect
 from app.api.gate import TheOffice
 from app.api.problem import as_problem
 from app.api.send import IdempotencyKey, find_oversize
-from app.api.show import Warned, show_accepted
+from app.api.show import BatchResults, show_accepted
 from app.api.sign_in import TheCaller
 from app.db import new_id
 from app.errors import AwizoError, Fault, Refused, TooLarge, Unavailable, refuse
@@ -48,27 +47,6 @@ router = APIRouter(tags=["sending"])
 # Finished messages of one transaction, all in memory. Only the attachments of defaults, a thousand
 # times over, get there; ``partial`` has no such limit.
 _MOST_BYTES = 256 * 1024 * 1024
-
-
-class BatchResult(BaseModel):
-    """What became of one message: `id` and `status`, or `problem`."""
-
-    index: int
-    id: str | None = None
-    status: str | None = Field(None, examples=["queued"])
-    problem: Annotated[
-        dict[str, Any] | None,
-        WithJsonSchema({"anyOf": [{"$ref": "#/components/schemas/Problem"}, {"type": "null"}]}),
-    ] = None
-    warnings: list[Warned] | None = Field(None, description="Left out where there are none.")
-    replayed: bool | None = Field(None, description="`true`: its key was answered before.")
-
-
-class BatchResults(BaseModel):
-    """What became of a batch, in the order of its messages."""
-
-    batch_id: str | None = Field(description="`GET /messages?batch_id=`; null in a dry run.")
-    data: list[BatchResult]
 
 
 @dataclass(frozen=True, slots=True)

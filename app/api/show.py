@@ -2,9 +2,9 @@
 
 from collections import Counter
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 from sqlalchemy import Row
 
 from app.api.body import ShownInstant
@@ -130,6 +130,27 @@ class MessageDetail(Message):
     """A message with its attempts."""
 
     attempts: list[Attempt]
+
+
+class BatchResult(BaseModel):
+    """What became of one message: `id` and `status`, or `problem`."""
+
+    index: int
+    id: str | None = None
+    status: str | None = Field(None, examples=["queued"])
+    problem: Annotated[
+        dict[str, Any] | None,
+        WithJsonSchema({"anyOf": [{"$ref": "#/components/schemas/Problem"}, {"type": "null"}]}),
+    ] = None
+    warnings: list[Warned] | None = Field(None, description="Left out where there are none.")
+    replayed: bool | None = Field(None, description="`true`: its key was answered before.")
+
+
+class BatchResults(BaseModel):
+    """What became of a batch, in the order of its messages."""
+
+    batch_id: str | None = Field(description="`GET /messages?batch_id=`; null in a dry run.")
+    data: list[BatchResult]
 
 
 def show_accepted(each: Prepared, delivery: str, *, hidden: bool) -> Message:

@@ -11,13 +11,14 @@ that breaks after it leaves them `uncertain`; a message that rides behind one th
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Generic, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, NoReturn
 
 from aiosmtplib import SMTPException
 
-from app.wire.body import Body, prepare_body
+from app.wire.body import prepare_body
 from app.wire.channel import CHUNK_BYTES, SERVICE_CLOSING, ProtocolViolation
 from app.wire.envelope import Envelope, Phase, Transaction
+from app.wire.job import J
 from app.wire.passage import Passage
 from app.wire.reply import Reply, read_reply
 from app.wire.steps import CUT_OFF, Observe, describe
@@ -27,34 +28,6 @@ if TYPE_CHECKING:
 
 _FAILURES = (OSError, SMTPException, ProtocolViolation)
 _DOT, _RESET = b".\r\n", b"RSET\r\n"
-
-
-class Job(Protocol):
-    """A message to be carried. body: bytes are checked and prepared each time they are carried."""
-
-    @property
-    def envelope(self) -> Envelope:
-        """Sender, recipients and DSN wishes."""
-
-    @property
-    def body(self) -> Body | bytes:
-        """The finished message."""
-
-    def is_wanted(self) -> bool:
-        """Tell whether it may still go: not cancelled, not too late, the claim still ours.
-
-        Asked before MAIL and again before the body is written.
-        """
-
-    def before_dot(self, accepted: tuple[int, ...], /) -> Awaitable[bool]:
-        """Commit that these recipients (indices) may have it now; False: it must not go.
-
-        Awaited while the body travels, once for every final dot: usually once, more often where
-        the server takes fewer recipients at a time than there are.
-        """
-
-
-J = TypeVar("J", bound=Job)
 
 
 class _Ended(Exception):
