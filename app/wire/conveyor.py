@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Generic, NoReturn
 
 from aiosmtplib import SMTPException
 
-from app.wire.body import prepare_body
+from app.wire.body import Body, prepare_body
 from app.wire.channel import CHUNK_BYTES, SERVICE_CLOSING, ProtocolViolation
 from app.wire.envelope import Envelope, Phase, Transaction
 from app.wire.job import J
