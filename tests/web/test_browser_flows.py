@@ -1,0 +1,145 @@
+"""Whole ways through the admin page in a real browser, against real mail servers."""
+
+import re
+
+import pytest
+
+from tests.crafts.wire.certificates import make_authority
+from tests.crafts.wire.real_server import PASSWORD, USER, serve
+from tests.web.chromium import find_serious
+
+pytestmark = [pytest.mark.browser, pytest.mark.anyio]
+
+
+async def test_the_first_run_leads_from_an_address_to_mail_that_works(page, live):
+    async with serve(None, clear_auth=True) as mailbox:
+        await page.get_by_role("button", name="Set up mail").click()
+        await page.get_by_label("From which address").fill(f"Firma <{USER}>")
+        await page.get_by_role("button", name="Find the server").click()
+        assert (
+            await page.get_by_label("Mail server", exact=True).input_value() == "smtp.firma.example"
+        )
+        assert await page.get_by_label("User name", exact=True).input_value() == USER
+        await page.get_by_label("Mail server", exact=True).fill("127.0.0.1")
+        await page.get_by_label("Port", exact=True).fill(str(mailbox.port))
+        await page.get_by_label("Password", exact=True).fill("a wrong one")
+        await page.get_by_role("button", name="Test", exact=True).click()
+        await page.get_by_text("It failed at:").wait_for()  # no login over a clear connection
+        assert mailbox.received == []
+        await page.get_by_label("Password", exact=True).fill(PASSWORD)
+        await page.get_by_label("User name", exact=True).fill("")
+        await page.get_by_label("Password", exact=True).fill("")
+        await page.get_by_role("button", name="Test", exact=True).click()
+        await page.get_by_text("It works: the server took the test message.").wait_for()
+        assert mailbox.received[0].rcpt_tos == [USER]
+        assert await find_serious(page) == []
+        await page.get_by_role("button", name="Save").click()
+        await page.get_by_role("heading", name="Mail is set up").wait_for()
+    await page.goto("/ui/")
+    assert await page.get_by_role("button", name="Set up mail").count() == 0
+
+
+async def test_switching_scopes_loses_nothing(page, live):
+    await page.goto("/ui/config/global")
+    await page.get_by_label("Mail server", exact=True).fill("smtp.firma.example")
+    await page.get_by_label("Sender's address", exact=True).fill("faktury@firma.example")
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await page.get_by_text("Saved.", exact=True).wait_for()
+    await page.goto("/ui/config/users/anna")
+    assert not await page.get_by_label("Mail server", exact=True).is_visible()
+    await page.get_by_label("A sender of their own").check()
+    await page.get_by_label("Sender's address", exact=True).fill("anna@firma.example")
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await page.get_by_text("Saved.", exact=True).wait_for()
+    for wanted in ("The common one", "Their own"):
+        await page.get_by_role("radio", name=wanted).check()
+        await page.get_by_role("button", name="Choose").click()
+        await page.get_by_text(re.compile("^From now on .* stays stored")).wait_for()
+        assert await page.get_by_role("radio", name=wanted).is_checked()
+        assert (
+            await page.get_by_label("Sender's address", exact=True).input_value()
+            == "anna@firma.example"
+        )
+    await page.goto("/ui/config/global")
+    assert await page.get_by_label("Mail server", exact=True).input_value() == "smtp.firma.example"
+    assert (
+        await page.get_by_label("Sender's address", exact=True).input_value()
+        == "faktury@firma.example"
+    )
+
+
+async def test_the_default_port_follows_the_connection_and_leaves_what_was_typed(page):
+    await page.goto("/ui/config/global")
+    port, connection = (
+        page.get_by_label("Port", exact=True),
+        page.get_by_label("Connection", exact=True),
+    )
+    for mode, expected in (("ssl_tls", "465"), ("plaintext", "25"), ("starttls", "587")):
+        await connection.select_option(mode)
+        assert await port.get_attribute("placeholder") == expected
+        assert await port.input_value() == ""
+    await port.fill("2525")
+    await connection.select_option("ssl_tls")
+    assert await port.input_value() == "2525"
+
+
+async def test_a_failing_test_shows_every_step_and_its_fix_makes_it_work(page, tmp_path):
+    authority = make_authority(tmp_path)
+    async with serve(authority.make_server_context()) as mailbox:
+        await page.goto("/ui/config/global")
+        await page.get_by_label("Mail server", exact=True).fill("127.0.0.1")
+        await page.get_by_label("Connection", exact=True).select_option("ssl_tls")
+        await page.get_by_label("Port", exact=True).fill(str(mailbox.port))
+        await page.get_by_label("User name", exact=True).fill(USER)
+        await page.get_by_label("Password", exact=True).fill(PASSWORD)
+        await page.get_by_text("More about the connection").click()
+        await page.get_by_label("Certificate authority").fill(authority.pem)
+        await page.get_by_label("Sender's address", exact=True).fill(USER)
+        await page.get_by_role("button", name="Test", exact=True).click()
+        await page.get_by_text("It failed at:").wait_for()
+        assert await page.locator(".steps li.error").count() == 1
+        assert await find_serious(page) == []
+        await page.get_by_role("button", name="Put it in").click()
+        await page.get_by_text("nothing is saved yet").first.wait_for()
+        await page.get_by_role("button", name="Test", exact=True).click()
+        await page.get_by_text("It works: the server took the test message.").wait_for()
+        assert await page.locator(".steps li.error").count() == 0
+        assert await page.locator(".steps li.good").count() > 5
+    assert [each.rcpt_tos for each in mailbox.received] == [[USER]]
+
+
+async def test_a_refused_form_has_the_focus_on_what_is_wrong_and_keeps_the_rest(page):
+    await page.goto("/ui/config/global")
+    await page.get_by_label("Sender's name", exact=True).fill("Firma")
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await page.get_by_text(re.compile("2 things are not right")).wait_for()
+    assert await page.evaluate("document.activeElement.name") == "smtp.host"
+    assert await page.get_by_label("Sender's name", exact=True).input_value() == "Firma"
+    assert await find_serious(page) == []
+
+
+async def test_a_new_key_is_copied_and_gone_on_the_next_visit(page):
+    await page.goto("/ui/keys")
+    await page.get_by_text("Make a new key").click()
+    await page.get_by_label("Name", exact=True).fill("Accounting")
+    await page.get_by_role("button", name="Make the key").click()
+    key = await page.locator("#fresh").inner_text()
+    assert key.startswith("awizo_")
+    await page.goto("/ui/keys")
+    assert key not in await page.content()
+
+
+async def test_everything_is_reached_by_keyboard(page):
+    await page.goto("/ui/config/global")
+    reached = set()
+    for _ in range(90):
+        await page.keyboard.press("Tab")
+        name = await page.evaluate(
+            "document.activeElement.name || document.activeElement.innerText"
+        )
+        if await page.evaluate("document.activeElement === document.body"):
+            continue  # past the last one, before the first
+        outline = await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none", name
+        reached.add(name)
+    assert {"smtp.host", "smtp.port", "bcc", "macros", "Save", "Test", "probe.mode"} <= reached
