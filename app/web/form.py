@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 from fastapi import Depends, Request
 
 from app.errors import Denied, Fault, Malformed, Unsupported
-from app.web.visit import TheGuest
+from app.web.visit import Guest, TheGuest
 
 CSRF = "csrf"
 _MOST_FIELDS = 1000
@@ -80,7 +80,7 @@ async def read_form(request: Request, guest: TheGuest) -> Form:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/x-www-form-urlencoded":
         raise Unsupported("A form comes as application/x-www-form-urlencoded.")
-    _require_same_site(request)
+    require_same_site(request)
     raw = bytearray()
     async for piece in request.stream():
         raw += piece
@@ -95,15 +95,20 @@ async def read_form(request: Request, guest: TheGuest) -> Form:
     if "\0" in raw.decode() or any("\0" in value for each in fields.values() for value in each):
         raise Malformed("Take the NUL character out.", code="malformed_form")
     form = Form(fields)
-    if not hmac.compare_digest(form.get(CSRF).encode(), guest.session.csrf.encode()):
-        raise Denied("This page is out of date; open it again and repeat.", code="csrf")
+    require_token(form, guest)
     return form
 
 
 TheForm = Annotated[Form, Depends(read_form)]
 
 
-def _require_same_site(request: Request) -> None:
+def require_token(form: Form, guest: Guest) -> None:
+    """Raise ``Denied`` where the form is not from a page of this session."""
+    if not hmac.compare_digest(form.get(CSRF).encode(), guest.session.csrf.encode()):
+        raise Denied("This page is out of date; open it again and repeat.", code="csrf")
+
+
+def require_same_site(request: Request) -> None:
     """Raise ``Denied`` where the browser says that another site made it post."""
     if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         raise Denied("This form was sent from another site.", code="csrf")

@@ -19,6 +19,8 @@ class Entry:
 MENU: Sequence[Entry] = (
     Entry("/ui/", mark("Overview")),
     Entry("/ui/messages", mark("Messages")),
+    Entry("/ui/compose", mark("Compose")),
+    Entry("/ui/templates", mark("Templates")),
     Entry("/ui/config", mark("Configuration")),
     Entry("/ui/keys", mark("Keys"), ("admin",)),
     Entry("/ui/audit", mark("Audit"), ("admin",)),

@@ -16,14 +16,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import AwizoError
 from app.web.faults import TITLES, say
+from app.web.policy import POLICY
 from app.web.screens import ROUTERS
 from app.web.visit import Guest, SignInNeeded, name_sign_in, welcome
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; frame-src 'self'; form-action 'self'; frame-ancestors 'none'; "
-    "base-uri 'none'"
-)
 _HEADERS = {
     "Content-Security-Policy": POLICY,  # an endpoint that shows foreign HTML sets a stricter one
     "X-Content-Type-Options": "nosniff",

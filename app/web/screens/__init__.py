@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from app.web.assets import router as assets_router
 from app.web.screens.audit import router as audit_router
+from app.web.screens.compose import router as compose_router
 from app.web.screens.config import router as config_router
 from app.web.screens.explain import router as explain_router
 from app.web.screens.keys import router as keys_router
@@ -16,6 +17,9 @@ from app.web.screens.probe import router as probe_router
 from app.web.screens.sign_in import router as sign_in_router
 from app.web.screens.start import router as start_router
 from app.web.screens.system import router as system_router
+from app.web.screens.templates import router as templates_router
+from app.web.screens.templates_edit import router as editor_router
+from app.web.screens.templates_versions import router as versions_router
 
 ROUTERS: Sequence[APIRouter] = (
     assets_router,
@@ -24,6 +28,10 @@ ROUTERS: Sequence[APIRouter] = (
     start_router,
     messages_router,
     message_router,
+    compose_router,
+    templates_router,
+    editor_router,
+    versions_router,
     explain_router,
     config_router,
     probe_router,
