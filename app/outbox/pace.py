@@ -29,7 +29,7 @@ def take_place(
     ).one()
     pause = timedelta(seconds=wait_s)
     rested = row.lot_replied_at is None or at - row.lot_replied_at >= pause
-    busy = row.lot_count > 0 and _is_sending(tx, account_id)
+    busy = row.lot_count > 0 and is_sending(tx, account_id)
     count = 0 if rested and not busy else row.lot_count
     if count >= limit:
         # While one is under way its final reply, which starts the pause, is still to come.
@@ -54,7 +54,8 @@ def note_reply(tx: Connection, account_id: str, *, reached_mail: bool, at: datet
     )
 
 
-def _is_sending(tx: Connection, account_id: str) -> bool:
+def is_sending(tx: Connection, account_id: str) -> bool:
+    """Whether a message of the account is claimed by anybody."""
     claimed = (
         select(recipient.c.id)
         .join(message, message.c.id == recipient.c.message_id)

@@ -93,7 +93,7 @@ def claim(
     """
     at = now(tx)
     row = None
-    for priority in (FORCED,) if _is_paused(tx, account_id, at) else PRIORITIES:
+    for priority in (FORCED,) if _is_closed(tx, account_id, at) else PRIORITIES:
         row = tx.execute(
             lock_rows(
                 tx,
@@ -139,13 +139,16 @@ def claim(
     return Claimed(claim_id, row, tuple(due), at)
 
 
-def _is_paused(tx: Connection, account_id: str, at: datetime) -> bool:
+def _is_closed(tx: Connection, account_id: str, at: datetime) -> bool:
+    """Whether the account is paused, or is making the one trial that follows trouble."""
     row = tx.execute(
-        select(account.c.paused_at, account_state.c.paused_until)
+        select(account.c.paused_at, account_state.c.paused_until, account_state.c.failures)
         .outerjoin(account_state, account_state.c.account_id == account.c.id)
         .where(account.c.id == account_id)
     ).one()
-    return row.paused_at is not None or (row.paused_until is not None and row.paused_until > at)
+    if row.paused_at is not None or (row.paused_until is not None and row.paused_until > at):
+        return True
+    return bool(row.failures) and pace.is_sending(tx, account_id)
 
 
 def renew(tx: Connection, claim_ids: Sequence[str], *, lease_s: float) -> None:

@@ -174,7 +174,7 @@ async def test_it_goes_out_later_by_the_viewers_clock(writer, list_sent):
     answer = await writer.post("send", **LETTER, send_at="2027-01-15T08:00")
     assert answer.status_code == 303, answer.text
     (sent,) = await list_sent()
-    assert (sent["status"], sent["send_at"]) == ("scheduled", "2027-01-15T07:00:00Z")
+    assert (sent["status"], sent["send_at"]) == ("scheduled", "2027-01-15T07:00:00.000Z")
 
 
 async def test_a_user_sends_as_themselves_only(writer, signed_in, list_sent):

@@ -287,8 +287,10 @@ def test_hostile_templates_cost_in_proportion_to_their_size(piece: str, start: s
         for size_bytes in (32_000, 8_000)
     )
     # Four times the size: linear is 4 times the time, square 16 times. What is fast is not judged.
-    large_s = measure_cpu_s(large)
-    assert large_s < 0.3 or large_s < 9 * measure_cpu_s(small)
+    if (large_s := measure_cpu_s(large)) > 0.3:
+        # The best of three: a collection of garbage or a busy neighbour is not the template's.
+        large_s = min(large_s, measure_cpu_s(large), measure_cpu_s(large))
+        assert large_s < 9 * min(measure_cpu_s(small) for _ in range(3))
 
 
 def measure_cpu_s(body: str) -> float:

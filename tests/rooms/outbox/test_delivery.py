@@ -160,7 +160,7 @@ async def test_a_server_that_never_takes_it_is_given_up(
     peer.always("rcpt", "451 4.3.0 later")
     await configure(office, port=peer.port)
     message_id = await send(office)
-    await be_given_up_in(office, message_id, 0.5)
+    await be_given_up_in(office, message_id, 2)
     done = await ended(office, message_id)
     assert done.states == {TO: "failed: gave_up"}
     assert len(done.attempts) > 2
