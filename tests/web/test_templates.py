@@ -172,7 +172,8 @@ async def test_a_test_goes_to_one_address_and_the_form_stays(admin, client, as_r
     ]
     again = await admin.submit(page, f"{LIST}/test", **fields, to="ja@firma.example")
     assert sent[0]["id"] in again.text
-    wrong = await admin.submit(page, f"{LIST}/test", **fields, to="nikt")
+    another = fields | {"once": "y"}
+    wrong = await admin.submit(page, f"{LIST}/test", **another, to="nikt")
     assert wrong.status_code == 422 and 'id="e-to"' in wrong.text
     assert len((await client.get("/messages", headers=as_role("admin"))).json()["data"]) == 1
 
