@@ -5,6 +5,8 @@ documentation. Nothing else in the code reads the environment.
 """
 
 import re
+import tomllib
+from importlib.metadata import version
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -250,3 +252,11 @@ def show_settings() -> str:
         shown = "" if default in (None, ()) else f"`{default}`"
         lines.append(f"| `AWIZO_{name.upper()}` | {shown} | {field.description} |")
     return "\n".join(lines)
+
+
+def read_version() -> str:
+    """Return Awizo's version: of the tree that this file stands in, else of the installed package."""
+    project = Path(__file__).parents[1] / "pyproject.toml"
+    if project.exists():  # a clone runs from its own tree, and nothing is installed
+        return str(tomllib.loads(project.read_text())["project"]["version"])
+    return version("awizo")

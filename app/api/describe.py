@@ -4,9 +4,6 @@
 endpoints' function names, so they stay when paths move between files.
 """
 
-import tomllib
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -16,6 +13,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from app.api.batch_order import BatchBody, BatchMessageBody
 from app.api.order import MessageBody, OrderBody
+from app.settings import read_version
 
 _GUIDE = """\
 Awizo keeps the mail configuration of a company and its users, and sends templated mail for an ERP:
@@ -183,7 +181,7 @@ def describe_api() -> dict[str, Any]:
     """Return the arguments of ``Service`` that describe the API."""
     return {
         "title": "Awizo",
-        "version": _read_version(),
+        "version": read_version(),
         "description": _GUIDE,
         "openapi_tags": _TAGS,
         # Their pages load scripts from somebody else's servers, on the origin of the admin page.
@@ -204,11 +202,3 @@ def describe_api() -> dict[str, Any]:
 
 def _name_operation(route: APIRoute) -> str:
     return route.name
-
-
-def _read_version() -> str:
-    """Return the version: of the tree that this file stands in, else of the installed package."""
-    project = Path(__file__).parents[2] / "pyproject.toml"
-    if project.exists():  # a clone runs from its own tree, and nothing is installed
-        return str(tomllib.loads(project.read_text())["project"]["version"])
-    return version("awizo")

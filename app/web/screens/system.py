@@ -1,7 +1,6 @@
 """The system: workers, database, version, limits in force."""
 
 import sys
-from importlib.metadata import version
 
 from fastapi import APIRouter, Response
 from sqlalchemy import Row, select
@@ -9,6 +8,7 @@ from sqlalchemy.engine import Connection
 
 from app.outbox.census import WORKER_SILENT_AFTER, read_readiness
 from app.outbox.tables import worker
+from app.settings import read_version
 from app.templates_engine.parse import MAX_TEMPLATE_BYTES
 from app.web.visit import TheVisit
 from app.web.words import mark
@@ -28,7 +28,7 @@ async def show_system(visit: TheVisit) -> Response:
         readiness=readiness,
         workers=workers,
         silent_after=WORKER_SILENT_AFTER,
-        version=version("awizo"),
+        version=read_version(),
         python=".".join(map(str, sys.version_info[:3])),
         engine="SQLite" if visit.office.db.is_sqlite else "PostgreSQL",
         sizes={
