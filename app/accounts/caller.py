@@ -10,6 +10,7 @@ from typing import Literal
 from app.errors import Denied, Missing
 
 Role = Literal["admin", "sender", "user", "probe"]
+SENDERS: tuple[Role, ...] = ("admin", "sender", "user")  # who sends, and reads what was sent
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from app.accounts import audit
 from app.api.body import Route, ShownInstant
 from app.api.gate import After, Limit, Page, TheOffice, cut_page, decode_cursor
-from app.api.sign_in import TheCaller
+from app.api.sign_in import TheAdmin
 
 router = APIRouter(route_class=Route, tags=["audit"])
 
@@ -32,7 +32,7 @@ class AuditLine(BaseModel):
 
 @router.get("/audit")
 async def list_audit(
-    caller: TheCaller,
+    caller: TheAdmin,
     office: TheOffice,
     limit: Limit = 100,
     after: After = None,
@@ -41,7 +41,6 @@ async def list_audit(
     action: Annotated[str | None, Query(description="Exactly this action.")] = None,
 ) -> Page[AuditLine]:
     """List the audit trail, the newest first."""
-    caller.require("admin")
     rows = await office.db.read(
         audit.list_audit,
         object=object,

@@ -27,7 +27,7 @@ from pydantic_core import PydanticCustomError, from_json
 
 from app.accounts.people import MOST_CHARACTERS, check_user_id
 from app.api.problem import pointer
-from app.api.sign_in import identify
+from app.api.sign_in import Guard
 from app.errors import Fault, Malformed, Refused, Unsupported, refuse
 
 
@@ -186,18 +186,21 @@ class StrictRequest(Request):
 
 
 class Route(APIRoute):
-    """A route that takes JSON only, read by ``read_json``."""
+    """A route that takes JSON only, read by ``read_json``; first of all its guards are asked."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Read the body first, so that what is wrong with it is our own problem document."""
         handle = super().get_route_handler()
         known = {each.alias for each in get_flat_params(self.dependant)}
+        needs = [each.call for each in self.dependant.dependencies]
+        guards = [each for each in needs if isinstance(each, Guard)]
 
         async def strict(request: Request) -> Response:
+            for guard in guards:  # nobody else has a body read into memory
+                await guard(request)
             _check_parameters(request, known)
             if request.method == "GET":  # RFC 9110 §9.3.1: content of a GET means nothing
                 return await handle(request)
-            await identify(request)  # nobody unknown has a body read into memory
             strict_request = StrictRequest(request.scope, request.receive)
             raw = await strict_request.body()
             if raw:

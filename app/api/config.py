@@ -28,8 +28,8 @@ from app.api.gate import (
     cut_page,
     decode_cursor,
 )
-from app.api.scope import Scope, TheScope, make_routers, on_both
-from app.api.sign_in import TheCaller
+from app.api.scope import ReadScope, Scope, WriteScope, make_routers, on_both
+from app.api.sign_in import TheAdmin, TheCaller, TheSender
 from app.configuration.document import describe_input
 from app.configuration.explain import explain
 from app.configuration.load import read_account
@@ -100,10 +100,9 @@ class ListedScope(BaseModel):
 
 @router.get("/config")
 async def list_configurations(
-    caller: TheCaller, office: TheOffice, limit: Limit = 100, after: After = None
+    caller: TheAdmin, office: TheOffice, limit: Limit = 100, after: After = None
 ) -> Page[ListedScope]:
     """List the scopes that have a stored configuration."""
-    caller.require("admin")
     cursor = decode_cursor(after, str)[0] if after else None
     found = await office.db.read(_list_accounts, cursor, limit + 1)
     shown, following = cut_page(found, limit, lambda each: (each.scope,))
@@ -112,20 +111,18 @@ async def list_configurations(
 
 @router.get("/config/effective")
 async def show_effective(
-    caller: TheCaller, office: TheOffice, user: Annotated[UserId | None, Query()] = None
+    caller: TheSender, office: TheOffice, user: Annotated[UserId | None, Query()] = None
 ) -> Effective:
     """Show what a send for this user would use, each value with the scope it comes from."""
-    caller.require("admin", "sender", "user")
     resolved = await office.db.read(resolve, caller.acts_as(user))
     return explain(resolved, hide_global_bcc=caller.role == "user")
 
 
 @on_both(scoped, "GET", "")
 async def read_scope_configuration(
-    caller: TheCaller, office: TheOffice, scope: TheScope, response: Response
+    office: TheOffice, scope: ReadScope, response: Response
 ) -> Configuration:
     """Show a stored configuration without secrets, and how its server is doing."""
-    scope.require_reader(caller)
     return answer(response, *await office.db.read(read_shown, scope))
 
 
@@ -133,7 +130,7 @@ async def read_scope_configuration(
 async def put_global_configuration(
     caller: TheCaller,
     office: TheOffice,
-    scope: TheScope,
+    scope: WriteScope,
     response: Response,
     given: Given,
     apply_to: Annotated[
@@ -151,7 +148,7 @@ async def put_global_configuration(
 async def put_user_configuration(
     caller: TheCaller,
     office: TheOffice,
-    scope: TheScope,
+    scope: WriteScope,
     response: Response,
     given: Given,
     activate: Annotated[
@@ -168,7 +165,7 @@ async def put_user_configuration(
 async def patch_scope_configuration(
     caller: TheCaller,
     office: TheOffice,
-    scope: TheScope,
+    scope: WriteScope,
     response: Response,
     given: Patch,
     if_match: IfMatch = None,
@@ -179,10 +176,9 @@ async def patch_scope_configuration(
 
 @on_both(scoped, "DELETE", "", status_code=204)
 async def delete_scope_configuration(
-    caller: TheCaller, office: TheOffice, scope: TheScope, if_match: IfMatch = None
+    caller: TheCaller, office: TheOffice, scope: WriteScope, if_match: IfMatch = None
 ) -> None:
     """Remove a configuration and its secrets; mail that waits for it is held, not lost."""
-    scope.require_writer(caller)
     at = office.clock()
 
     def run(tx: Connection) -> None:
@@ -201,7 +197,6 @@ async def _save(
     given: Mapping[str, Any],
     if_match: str | None,
 ) -> dict[str, Any]:
-    scope.require_writer(caller)
     save = Save(
         vault=office.vault,
         policy=office.policy(any_port=caller.is_admin),

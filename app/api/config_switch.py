@@ -10,8 +10,8 @@ from app.accounts.people import read_person
 from app.api.body import Body, Choice
 from app.api.config_answer import Configuration, answer, change, read_shown
 from app.api.gate import TheOffice
-from app.api.scope import TheScope, make_routers, on_both
-from app.api.sign_in import TheCaller
+from app.api.scope import ReadScope, WriteScope, make_routers, on_both
+from app.api.sign_in import TheAdmin, TheCaller
 from app.configuration import password as passwords
 from app.configuration import switch
 from app.configuration.model import StoredAccount
@@ -45,10 +45,9 @@ class ShownPassword(BaseModel):
 
 @scoped[1].put("/active-scope")
 async def put_active_scope(
-    caller: TheCaller, office: TheOffice, scope: TheScope, given: ActiveScopeBody
+    caller: TheCaller, office: TheOffice, scope: WriteScope, given: ActiveScopeBody
 ) -> ShownActiveScope:
     """Choose which configuration sends for the user; neither stored one is lost."""
-    scope.require_writer(caller)
     await office.db.write(
         switch.set_active_scope, caller, scope.user or "", given.scope, office.clock()
     )
@@ -56,11 +55,8 @@ async def put_active_scope(
 
 
 @scoped[1].get("/active-scope")
-async def read_active_scope(
-    caller: TheCaller, office: TheOffice, scope: TheScope
-) -> ShownActiveScope:
+async def read_active_scope(office: TheOffice, scope: ReadScope) -> ShownActiveScope:
     """Show which configuration sends for the user."""
-    scope.require_reader(caller)
     person = await office.db.read(read_person, scope.user or "")
     personal = person is not None and person.active_scope == "personal"
     return ShownActiveScope(active_scope="personal" if personal else "global")
@@ -68,10 +64,9 @@ async def read_active_scope(
 
 @on_both(scoped, "GET", "/password")
 async def read_scope_password(
-    caller: TheCaller, office: TheOffice, scope: TheScope, response: Response
+    caller: TheCaller, office: TheOffice, scope: WriteScope, response: Response
 ) -> ShownPassword:
     """Show the SMTP password to the owner that entered it, and to nobody else."""
-    scope.require_writer(caller)
     response.headers["Cache-Control"] = "no-store"
     password = await office.db.write(
         passwords.reveal_password, office.vault, caller, scope.name, office.clock()
@@ -81,10 +76,9 @@ async def read_scope_password(
 
 @on_both(scoped, "POST", "/secret")
 async def enter_scope_password(
-    caller: TheCaller, office: TheOffice, scope: TheScope, response: Response, given: SecretBody
+    caller: TheCaller, office: TheOffice, scope: WriteScope, response: Response, given: SecretBody
 ) -> Configuration:
     """Enter the SMTP password that the configuration waits for; held mail goes on."""
-    scope.require_writer(caller)
     at = office.clock()
 
     def run(tx: Connection) -> StoredAccount:
@@ -95,10 +89,9 @@ async def enter_scope_password(
 
 @on_both(scoped, "POST", "/pause")
 async def pause_scope(
-    caller: TheCaller, office: TheOffice, scope: TheScope, response: Response
+    caller: TheAdmin, office: TheOffice, scope: WriteScope, response: Response
 ) -> Configuration:
     """Stop sending through this configuration's server; mail waits."""
-    caller.require("admin")
 
     def run(tx: Connection) -> None:
         switch.pause(tx, caller, scope.name, office.clock())
@@ -109,10 +102,9 @@ async def pause_scope(
 
 @on_both(scoped, "POST", "/resume")
 async def resume_scope(
-    caller: TheCaller, office: TheOffice, scope: TheScope, response: Response
+    caller: TheAdmin, office: TheOffice, scope: WriteScope, response: Response
 ) -> Configuration:
     """Send again, now: trouble with the server is forgotten too."""
-    caller.require("admin")
     at = office.clock()
 
     def run(tx: Connection) -> StoredAccount:

@@ -9,7 +9,7 @@ from sqlalchemy import Row
 from app.accounts.caller import Caller
 from app.api.body import Route, ShownInstant
 from app.api.gate import After, Limit, Page, TheOffice, decode_cursor, encode_cursor
-from app.api.sign_in import TheCaller
+from app.api.sign_in import TheSender
 from app.outbox.find import read_events
 from app.outbox.office import Office
 
@@ -55,7 +55,7 @@ def show_event(row: Row[Any]) -> Event:
 
 @router.get("/events")
 async def list_events(
-    caller: TheCaller, office: TheOffice, limit: Limit = 100, after: After = None
+    caller: TheSender, office: TheOffice, limit: Limit = 100, after: After = None
 ) -> Page[Event]:
     """Return what happened after a cursor, in order; nothing is missed, nothing comes twice.
 

@@ -9,7 +9,7 @@ from app.accounts import keys
 from app.accounts.keys import KeyRow
 from app.api.body import Body, Choice, Instant, Name, Route, ShownInstant, UserId
 from app.api.gate import After, Limit, Page, TheOffice, cut_page, decode_cursor
-from app.api.sign_in import TheCaller
+from app.api.sign_in import TheAdmin, TheCaller
 
 router = APIRouter(route_class=Route, tags=["keys"])
 
@@ -59,10 +59,9 @@ class ShownKey(Key):
 
 @router.post("/keys", status_code=201)
 async def create_key(
-    caller: TheCaller, office: TheOffice, response: Response, new: NewKey
+    caller: TheAdmin, office: TheOffice, response: Response, new: NewKey
 ) -> ShownKey:
     """Make an API key. The answer is the only place where it can be read."""
-    caller.require("admin")
     row, key = await office.db.write(
         keys.create_key,
         office.vault,
@@ -79,14 +78,13 @@ async def create_key(
 
 @router.get("/keys")
 async def list_keys(
-    caller: TheCaller,
+    caller: TheAdmin,
     office: TheOffice,
     limit: Limit = 100,
     after: After = None,
     include_revoked: Annotated[bool, Query(description="Also those that were revoked.")] = False,
 ) -> Page[Key]:
     """List the API keys, the newest first."""
-    caller.require("admin")
     rows = await office.db.read(
         keys.list_keys,
         include_revoked=include_revoked,
@@ -98,9 +96,8 @@ async def list_keys(
 
 
 @router.delete("/keys/{key_id}", status_code=204)
-async def revoke_key(caller: TheCaller, office: TheOffice, key_id: str) -> None:
+async def revoke_key(caller: TheAdmin, office: TheOffice, key_id: str) -> None:
     """End an API key at once. The last admin key that works cannot be ended (`409`)."""
-    caller.require("admin")
     await office.db.write(keys.revoke_key, caller, key_id, office.clock())
 
 

@@ -13,7 +13,7 @@ from app.api.events import Event, read_event_page
 from app.api.gate import After, Limit, Page, TheOffice, decode_cursor, encode_cursor
 from app.api.order import ReferenceBody
 from app.api.show import Message, MessageDetail, show_attempt, show_message
-from app.api.sign_in import TheCaller
+from app.api.sign_in import TheAdmin, TheSender
 from app.db import new_id
 from app.errors import Fault, Missing, Refused
 from app.outbox import again
@@ -64,7 +64,7 @@ class ErasedRecipient(BaseModel):
 
 @router.get("/messages")
 async def list_messages(
-    caller: TheCaller,
+    caller: TheSender,
     office: TheOffice,
     limit: Limit = 100,
     after: After = None,
@@ -109,7 +109,7 @@ def read_message(tx: Connection, caller: Caller, message_id: str, at: datetime) 
 
 @router.get("/messages/{message_id}")
 async def get_message(
-    caller: TheCaller, office: TheOffice, message_id: TheMessage
+    caller: TheSender, office: TheOffice, message_id: TheMessage
 ) -> MessageDetail:
     """Show one message: every recipient's state, every attempt with the server's own reply."""
     return await office.db.read(read_message, caller, message_id, office.clock())
@@ -120,7 +120,7 @@ async def get_message(
     response_class=Response,
     responses={200: {"content": {"message/rfc822": {}}, "description": "The message."}},
 )
-async def get_raw(caller: TheCaller, office: TheOffice, message_id: TheMessage) -> Response:
+async def get_raw(caller: TheSender, office: TheOffice, message_id: TheMessage) -> Response:
     """Return the `.eml`, byte for byte as it is sent."""
     shown = await office.db.read(read_message, caller, message_id, office.clock())
     raw = await office.db.read(read_body, message_id)
@@ -138,7 +138,7 @@ async def get_raw(caller: TheCaller, office: TheOffice, message_id: TheMessage) 
 
 @router.get("/messages/{message_id}/events")
 async def list_message_events(
-    caller: TheCaller,
+    caller: TheSender,
     office: TheOffice,
     message_id: TheMessage,
     limit: Limit = 100,
@@ -151,7 +151,7 @@ async def list_message_events(
 
 @router.post("/messages/cancel")
 async def cancel_messages(
-    caller: TheCaller, office: TheOffice, body: CancelBody
+    caller: TheSender, office: TheOffice, body: CancelBody
 ) -> CancelledMessages:
     """Cancel every own message about a document, as far as it has not been handed over."""
     named = Reference(body.reference.type, body.reference.number, body.reference.customer)
@@ -164,7 +164,7 @@ async def cancel_messages(
 
 @router.post("/messages/{message_id}/cancel")
 async def cancel_message(
-    caller: TheCaller, office: TheOffice, message_id: TheMessage
+    caller: TheSender, office: TheOffice, message_id: TheMessage
 ) -> MessageDetail:
     """Take back the recipients not yet handed over; `409` once the envelope is on the wire."""
     await office.db.write(cancel, caller, message_id)
@@ -173,7 +173,7 @@ async def cancel_message(
 
 @router.post("/messages/{message_id}/retry")
 async def retry_message(
-    caller: TheCaller, office: TheOffice, message_id: TheMessage
+    caller: TheSender, office: TheOffice, message_id: TheMessage
 ) -> MessageDetail:
     """Send the same bytes again now to unfinished and failed recipients, pauses aside."""
     await office.db.write(again.retry, caller, message_id)
@@ -183,7 +183,7 @@ async def retry_message(
 
 @router.post("/messages/{message_id}/release")
 async def release_message(
-    caller: TheCaller, office: TheOffice, message_id: TheMessage, body: ReleaseBody | None = None
+    caller: TheSender, office: TheOffice, message_id: TheMessage, body: ReleaseBody | None = None
 ) -> MessageDetail:
     """Queue a held message again; for an account that stores no password with `smtp_password`."""
     await office.db.write(
@@ -200,7 +200,7 @@ async def release_message(
 
 @router.post("/messages/{message_id}/resend", status_code=202)
 async def resend_message(
-    caller: TheCaller, office: TheOffice, message_id: TheMessage, response: Response
+    caller: TheSender, office: TheOffice, message_id: TheMessage, response: Response
 ) -> MessageDetail:
     """Send it anew: a new message with the same protected parts, a new Message-ID and Date."""
     new = await office.db.write(
@@ -218,11 +218,10 @@ async def resend_message(
 
 @router.delete("/recipients/{address}")
 async def erase_recipient(
-    caller: TheCaller,
+    caller: TheAdmin,
     office: TheOffice,
     address: Annotated[str, Path(description="The person's mail address.", max_length=320)],
 ) -> ErasedRecipient:
     """Erase a person's data: bodies and addresses go, counts stay; waiting mail is cancelled."""
-    caller.require("admin")
     done = await office.db.write(erase, caller, read_address(address))
     return ErasedRecipient(messages=done.messages, pending=done.pending)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi import Body as JsonBody
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
@@ -18,7 +18,7 @@ from app.accounts.people import find_wrong_in_user_id
 from app.api.body import Addresses, Body, Choice, Route, ShownInstant
 from app.api.collect import collect
 from app.api.gate import TheOffice
-from app.api.sign_in import TheCaller
+from app.api.sign_in import Guard
 from app.configuration.document import PASSWORD, describe_input
 from app.errors import Fault
 from app.mime.address import parse_mailboxes
@@ -31,6 +31,8 @@ from app.wire.reply import escape
 from app.wire.steps import Step
 
 router = APIRouter(route_class=Route, tags=["test"])
+
+TheTester = Annotated[Caller, Depends(Guard("admin", "user", "probe"))]
 
 _GLOBAL, _PERSONAL = "global", "users/"
 
@@ -170,7 +172,7 @@ Given = Annotated[
 
 
 @router.post("/test-smtp", response_model_exclude_unset=True)
-async def test_smtp(caller: TheCaller, office: TheOffice, given: Given) -> ProbeAnswer:
+async def test_smtp(caller: TheTester, office: TheOffice, given: Given) -> ProbeAnswer:
     """Try a mail server and say which step fails, why, and what mends it.
 
     `200` whenever the probe ran, `ok` says how it went. For credentials other than `admin` a port
@@ -179,7 +181,6 @@ async def test_smtp(caller: TheCaller, office: TheOffice, given: Given) -> Probe
     30 a minute for one host and login: `429` beyond. A success of what is stored, login included,
     ends the account's trouble: mail that waited for it is tried at once.
     """
-    caller.require("admin", "user", "probe")
     body, faults = collect(ProbeBody, given)
     names_scope, user = _read_scope(body.scope, faults)
     _check_rights(caller, given, names_scope, user)

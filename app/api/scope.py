@@ -1,7 +1,7 @@
 """``/config/global`` and ``/config/users/{user}``: one set of endpoints, two paths.
 
-``on_both`` registers an endpoint for the two; ``TheScope`` says which one was called, and knows who
-may read and write there (contract §1, roles).
+``on_both`` registers an endpoint for the two. ``ReadScope`` and ``WriteScope`` say which one was
+called, by somebody who may read or change what is stored there (contract §1, roles).
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Path, Request
 from app.accounts.caller import Caller
 from app.accounts.people import check_user_id
 from app.api.body import Route, UserId
+from app.api.sign_in import Guard, identify
 from app.configuration import rights
 from app.configuration.model import name_scope
 
@@ -30,21 +31,26 @@ class Scope:
         """``global`` or ``users/<id>``."""
         return name_scope(self.user)
 
-    def require_reader(self, caller: Caller) -> None:
-        """Raise ``Denied`` or ``Missing`` unless the caller may see what is stored here."""
-        rights.require_reader(caller, self.user)
 
-    def require_writer(self, caller: Caller) -> None:
-        """Raise ``Denied`` or ``Missing`` unless the caller may change what is stored here."""
-        rights.require_writer(caller, self.user)
+class _ScopeGuard(Guard):
+    """A dependency: the scope of the path, where the caller may do what ``require`` asks for."""
+
+    def __init__(self, require: Callable[[Caller, str | None], None]) -> None:
+        self._require = require
+
+    async def __call__(self, request: Request) -> Scope:
+        """Return the scope; raise ``Unauthenticated``, ``Denied``, ``Missing`` or ``Refused``."""
+        caller = await identify(request)
+        given = request.path_params.get("user")
+        user = None if given is None else check_user_id(given)
+        self._require(caller, user)
+        return Scope(user)
 
 
-def _read_scope(request: Request) -> Scope:
-    user = request.path_params.get("user")
-    return Scope(None if user is None else check_user_id(user))
-
-
-TheScope = Annotated[Scope, Depends(_read_scope)]
+Reader = Depends(_ScopeGuard(rights.require_reader))
+Writer = Depends(_ScopeGuard(rights.require_writer))
+ReadScope = Annotated[Scope, Reader]
+WriteScope = Annotated[Scope, Writer]
 
 
 def _declare_user(

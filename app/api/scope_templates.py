@@ -19,7 +19,7 @@ from app.api.gate import (
     cut_page,
     decode_cursor,
 )
-from app.api.scope import TheScope, make_routers, on_both
+from app.api.scope import ReadScope, WriteScope, make_routers, on_both
 from app.api.sign_in import TheCaller
 from app.api.templates import ShownNotice, TheLanguage, TheName, show_notices
 from app.configuration import stored_templates
@@ -79,15 +79,13 @@ class Version(BaseModel):
 
 @on_both(scoped, "GET", "/templates/{name}")
 async def read_scope_template(
-    caller: TheCaller,
     office: TheOffice,
-    scope: TheScope,
+    scope: ReadScope,
     response: Response,
     name: TheName,
     language: TheLanguage = None,
 ) -> StoredTemplate:
     """Show the template that this scope has stored."""
-    scope.require_reader(caller)
 
     def read(tx: Connection) -> StoredTemplate:
         key = name_template(tx, scope.user, name, language)
@@ -100,7 +98,7 @@ async def read_scope_template(
 async def put_scope_template(
     caller: TheCaller,
     office: TheOffice,
-    scope: TheScope,
+    scope: WriteScope,
     response: Response,
     name: TheName,
     given: TemplateBody,
@@ -111,7 +109,6 @@ async def put_scope_template(
 
     A user's first one, without a personal configuration, makes one that inherits everything.
     """
-    scope.require_writer(caller)
     text = Text(given.subject, given.body, tuple(given.requires), given.strict_macros)
     at = office.clock()
 
@@ -129,13 +126,12 @@ async def put_scope_template(
 async def delete_scope_template(
     caller: TheCaller,
     office: TheOffice,
-    scope: TheScope,
+    scope: WriteScope,
     name: TheName,
     language: TheLanguage = None,
     if_match: IfMatch = None,
 ) -> None:
     """Remove a template: the wider scope's applies then, or the built-in one. Versions stay."""
-    scope.require_writer(caller)
     at = office.clock()
 
     def delete(tx: Connection) -> None:
@@ -147,16 +143,14 @@ async def delete_scope_template(
 
 @on_both(scoped, "GET", "/templates/{name}/versions")
 async def list_scope_template_versions(
-    caller: TheCaller,
     office: TheOffice,
-    scope: TheScope,
+    scope: ReadScope,
     name: TheName,
     language: TheLanguage = None,
     limit: Limit = 100,
     after: After = None,
 ) -> Page[Version]:
     """List the saved versions, the newest first; those of a removed template too."""
-    scope.require_reader(caller)
     before = decode_cursor(after, int)[0] if after else None
 
     def read(tx: Connection) -> Any:
@@ -180,15 +174,13 @@ async def list_scope_template_versions(
 
 @on_both(scoped, "GET", "/templates/{name}/versions/{version}")
 async def read_scope_template_version(
-    caller: TheCaller,
     office: TheOffice,
-    scope: TheScope,
+    scope: ReadScope,
     name: TheName,
     version: Annotated[int, Path(ge=1, le=2**31 - 1)],
     language: TheLanguage = None,
 ) -> StoredTemplate:
     """Show one version; put it again to restore it."""
-    scope.require_reader(caller)
 
     def read(tx: Connection) -> StoredTemplate:
         key = name_template(tx, scope.user, name, language)

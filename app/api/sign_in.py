@@ -1,12 +1,17 @@
-"""``TheCaller``: who calls, from ``Authorization: Bearer``; the door's side of signing in."""
+"""Who calls, from ``Authorization: Bearer``, and whether they are let in.
 
-from typing import Annotated
+An endpoint's parameter says who may call it: ``caller: TheAdmin``. That is a ``Guard``, which
+``body.Route`` asks before it looks at anything else of a request, so that who may not do a thing
+learns that and not what is wrong with the body.
+"""
+
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
-from app.accounts.caller import Caller
+from app.accounts.caller import SENDERS, Caller, Role
 from app.accounts.sign_in import SignIn
 from app.errors import Unauthenticated
 
@@ -26,14 +31,22 @@ async def identify(request: Request) -> Caller:
     return caller
 
 
-class _Bearer(SecurityBase):
-    """The dependency: ``identify``, shown in OpenAPI as the bearer scheme."""
+class Guard(SecurityBase):
+    """A dependency: the caller, whose role is one of ``roles``; the bearer scheme in OpenAPI."""
 
     scheme_name = "bearer"
     model = HTTPBearer(description="An API key (`awizo_…`) or a JWT of the configured OIDC issuer.")
 
-    async def __call__(self, request: Request) -> Caller:
-        return await identify(request)
+    def __init__(self, *roles: Role) -> None:
+        self._roles = roles
+
+    async def __call__(self, request: Request) -> Any:
+        """Return the caller; raise ``Unauthenticated`` or ``Denied``."""
+        caller = await identify(request)
+        caller.require(*self._roles)
+        return caller
 
 
-TheCaller = Annotated[Caller, Depends(_Bearer())]
+TheCaller = Annotated[Caller, Depends(Guard("admin", "sender", "user", "probe"))]
+TheAdmin = Annotated[Caller, Depends(Guard("admin"))]
+TheSender = Annotated[Caller, Depends(Guard(*SENDERS))]

@@ -2,18 +2,21 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
 
 from app.accounts import people
+from app.accounts.caller import Caller
 from app.accounts.people import Person
 from app.api.body import Addresses, Body, Route, ShownInstant, UserId
 from app.api.gate import After, Limit, Page, TheOffice, cut_page, decode_cursor
-from app.api.sign_in import TheCaller
+from app.api.scope import Reader, Writer
+from app.api.sign_in import Guard, TheCaller
 from app.errors import Missing
 
 router = APIRouter(route_class=Route, tags=["users"])
 
+TheErp = Annotated[Caller, Depends(Guard("admin", "sender"))]
 TheUser = Annotated[UserId, Path(description="The ERP's user id.", examples=["anna"])]
 _Ignored = Annotated[Any, Field(description="Shown in answers; ignored here.")]
 
@@ -46,10 +49,9 @@ class User(BaseModel):
 
 @router.get("/users")
 async def list_users(
-    caller: TheCaller, office: TheOffice, limit: Limit = 100, after: After = None
+    caller: TheErp, office: TheOffice, limit: Limit = 100, after: After = None
 ) -> Page[User]:
     """List the users that were seen, in the order of their ids."""
-    caller.require("admin", "sender")
     rows = await office.db.read(
         people.list_people,
         after=decode_cursor(after, str)[0] if after else None,
@@ -59,22 +61,18 @@ async def list_users(
     return Page(data=[_show(row) for row in shown], next=following)
 
 
-@router.get("/users/{user}")
-async def read_user(caller: TheCaller, office: TheOffice, user: TheUser) -> User:
+@router.get("/users/{user}", dependencies=[Reader])
+async def read_user(office: TheOffice, user: TheUser) -> User:
     """Show one user. An id exists from its first use (a send, a configuration, a key, a `PUT`)."""
-    caller.require("admin", "sender", "user")
-    caller.require_own(user)
     found = await office.db.read(people.read_person, user)
     if found is None:
         raise Missing("There is no such user.")
     return _show(found)
 
 
-@router.put("/users/{user}")
+@router.put("/users/{user}", dependencies=[Writer])
 async def put_user(caller: TheCaller, office: TheOffice, user: TheUser, body: UserBody) -> User:
     """Say who a user is. What is absent is removed."""
-    caller.require("admin", "user")
-    caller.require_own(user)
     saved = await office.db.write(
         people.save_person,
         caller,

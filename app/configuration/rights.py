@@ -1,6 +1,6 @@
 """Who may read and change what a scope has stored (contract §1, roles). user None: the global scope."""
 
-from app.accounts.caller import Caller
+from app.accounts.caller import SENDERS, Caller
 
 
 def require_reader(caller: Caller, user: str | None) -> None:
@@ -8,7 +8,7 @@ def require_reader(caller: Caller, user: str | None) -> None:
     if user is None:
         caller.require("admin")
     else:
-        caller.require("admin", "sender", "user")
+        caller.require(*SENDERS)
         caller.require_own(user)
 
 

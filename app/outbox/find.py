@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, and_, exists, or_, select
 from sqlalchemy.engine import Connection
 
-from app.accounts.caller import Caller
+from app.accounts.caller import SENDERS, Caller
 from app.errors import Fault, Missing, Refused
 from app.mime.address import Mailbox, parse_mailbox
 from app.outbox.events import read_feed, select_events
@@ -134,7 +134,7 @@ def read_events(
     message_id: str | None = None,
 ) -> list[Row[Any]]:
     """Return the next events this caller may see after a cursor (txid, number), in order."""
-    caller.require("admin", "sender", "user")
+    caller.require(*SENDERS)
     query = select_events()
     if caller.user is not None:
         query = query.where(event.c.user_id == caller.user)

@@ -106,6 +106,21 @@ async def test_each_role_gets_what_the_table_says(client, as_role, row):
     assert got == {role: getattr(row, role) for role in got}
 
 
+async def test_a_role_is_refused_before_anything_else_of_a_request_is_looked_at(client, as_role):
+    # A rotation is refused for its key, a probe sometimes for what it asks for: not for the role.
+    rows = [row for row in ROWS if row.body is not None and not row.path.endswith("/rotate")]
+    said = {}
+    for row in rows:
+        roles = ("sender",) if row.path == "/test-smtp" else ("probe", "anna", "sender")
+        for role in (role for role in roles if getattr(row, role) == 403):
+            headers = as_role(role) | {"Content-Type": "application/json"}
+            for path, content in ((row.path, "[]"), (row.path, "{"), (f"{row.path}?no=1", "{")):
+                answer = await client.request(row.method, path, content=content, headers=headers)
+                said[role, row.method, path, content] = answer.status_code
+    assert len(said) > 60
+    assert {key: status for key, status in said.items() if status != 403} == {}
+
+
 async def test_nobody_gets_in_without_a_credential(client):
     for row in ROWS:
         answer = await client.request(row.method, row.path, json=row.body)

@@ -72,7 +72,7 @@ async def test_any_name_of_an_erp_is_a_user_id(client, as_role, user):
 async def test_what_is_no_user_id_is_refused(client, as_role, path):
     answer = await client.put(f"/users/{path}", json=ANNA, headers=as_role("admin"))
     assert answer.status_code == 422, answer.text
-    assert answer.json()["code"] == "invalid_parameter"
+    assert answer.json()["code"] == "invalid_user"
 
 
 async def test_a_slash_makes_another_path(client, as_role):
