@@ -8,7 +8,8 @@ What was returned is durable.
 
 Where SQLite and PostgreSQL differ it is here: SQLite has one writer thread, WAL, synchronous=FULL
 and BEGIN IMMEDIATE; PostgreSQL has pooled connections, synchronous_commit=on, row locks
-(``lock_rows``), its own clock (``now``) and commit order (``commit_horizon``).
+(``lock_rows``, ``alone``), its own clock (``now``), commit order (``commit_horizon``) and a call to
+the other processes (``ring``, see ``bells``).
 A database that is away or full raises ``errors.Unavailable``, a closed one too.
 """
 
@@ -18,7 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 from typing import Any, Concatenate, ParamSpec
 
 from sqlalchemy import (
@@ -27,18 +28,18 @@ from sqlalchemy import (
     MetaData,
     Select,
     Table,
-    create_engine,
-    event,
     make_url,
     text,
 )
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.engine import URL, Connection, Dialect, Engine
+from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.types import TypeDecorator
 
+from app.bells import Bells
+from app.engines import dial_postgres, open_postgres, open_sqlite
 from app.errors import AwizoError, Unavailable
 from app.lanes import Item, Merged, ReadLane, T, WriteLane, run_merged
 
@@ -57,9 +58,25 @@ metadata = MetaData(
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 _POOL_SIZE = 8
+_HOUSE_LOCK = 0x41575A  # "AWZ": sets our advisory locks apart from others in this database
 _CONFLICTS = {"40001", "40P01"}  # serialization failure, deadlock: the database asks to try again
 _TRIES = 5
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+# Ids are given out for the whole server. What this snapshot saw running waits, unless it is known
+# to run in another database, where it cannot write our rows; see docs/decisions/0021.
+_HORIZON = text("""
+    select least(
+        pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
+        pg_current_xact_id_if_assigned()::text::bigint,
+        (select min(id::text::bigint) from pg_snapshot_xip(pg_current_snapshot()) as id
+         where id::xid not in (
+             select backend_xid from pg_stat_activity
+             where datname <> current_database() and backend_xid is not null
+             union all
+             select transaction from pg_prepared_xacts where database <> current_database())))
+""")
 
 
 class UtcInstant(TypeDecorator[datetime]):
@@ -96,14 +113,18 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._engine = _create_engine(self.url, "BEGIN IMMEDIATE")
-        self._read_engine = (
-            _create_engine(self.url, "BEGIN", "query_only=ON")
-            if self.is_sqlite
-            else self._engine.execution_options(
+        dial = None
+        if self.is_sqlite:
+            most = _POOL_SIZE + 1
+            self._engine = open_sqlite(self.url, "BEGIN IMMEDIATE", most=most)
+            self._read_engine = open_sqlite(self.url, "BEGIN", "query_only=ON", most=most)
+        else:
+            most = _POOL_SIZE + _POOL_SIZE // 2 + 1
+            self._engine = open_postgres(self.url, most=most)
+            self._read_engine = self._engine.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
-        )
+            dial = partial(dial_postgres, self._engine)
         self._readers = ThreadPoolExecutor(_POOL_SIZE, thread_name_prefix="db-read")
         self._questions = ReadLane(lambda calls: self.read(run_merged, calls))
         self._lane = WriteLane(
@@ -111,7 +132,7 @@ class Database:
         )
         # On SQLite every write goes through the one lane; PostgreSQL takes single writes beside it.
         self._writers = None if self.is_sqlite else ThreadPoolExecutor(_POOL_SIZE // 2, "db-write")
-        self._bells: set[asyncio.Event] = set()
+        self._bells = Bells(dial)
 
     async def read(self, verb: Verb[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a verb that changes nothing; all it reads is of one moment."""
@@ -156,21 +177,21 @@ class Database:
         return await self._lane.put(verb, item, grouped=True)
 
     def ring(self) -> None:
-        """Wake every loop of this process that waits for work (after a commit, same event loop)."""
-        for bell in self._bells:
-            bell.set()
+        """Wake all that wait for work, in every process (after a commit, in the event loop)."""
+        self._bells.ring()
 
     def add_bell(self, bell: asyncio.Event) -> None:
-        """Have ``ring`` set ``bell``."""
+        """Have ``ring`` set ``bell``; on SQLite only a ``ring`` of this process does."""
         self._bells.add(bell)
 
     def remove_bell(self, bell: asyncio.Event) -> None:
         """Undo ``add_bell``."""
-        self._bells.discard(bell)
+        self._bells.remove(bell)
 
     def close(self) -> None:
         """Finish the writes under way and close all connections."""
         self._lane.close()
+        self._bells.close()
         self._readers.shutdown()
         if self._writers is not None:
             self._writers.shutdown()
@@ -188,9 +209,12 @@ class Database:
 
     def _run_alone(self, engine: Engine, run: Callable[[Connection], T]) -> T:
         for attempt in range(_TRIES):
+            committing = False
             try:
                 with engine.begin() as tx:
-                    return run(tx)
+                    result = run(tx)
+                    committing = engine is self._engine
+                return result
             except PoolTimeout as error:
                 raise Unavailable(
                     "The database is too busy; try again shortly.", retry_after_s=2
@@ -199,10 +223,10 @@ class Database:
                 if getattr(error.orig, "sqlstate", None) in _CONFLICTS and attempt + 1 < _TRIES:
                     time.sleep(0.01 * 2**attempt)
                     continue
-                raise _as_unavailable(error) from error
+                raise _as_unavailable(error, committing) from error
             except DBAPIError as error:
                 if error.connection_invalidated:
-                    raise _as_unavailable(error) from error
+                    raise _as_unavailable(error, committing) from error
                 raise
         raise AssertionError("unreachable")
 
@@ -221,15 +245,20 @@ def _ask_each(tx: Connection, asked: Sequence[tuple[Any, ...]]) -> list[Any]:
     return answers
 
 
-def _as_unavailable(error: DBAPIError) -> Unavailable:
+def _as_unavailable(error: DBAPIError, committing: bool) -> Unavailable:
     words = str(error.orig).lower()
     if "full" in words or "no space" in words:
         return Unavailable(
             "The disk is full; nothing was stored.", code="disk_full", retry_after_s=60
         )
-    return Unavailable(
-        "The database cannot be reached; nothing was stored.", code="database_away", retry_after_s=5
-    )
+    if committing:
+        detail = (
+            "The database went away while it stored this, so it may be stored: look first, or "
+            "repeat with the same Idempotency-Key."
+        )
+    else:
+        detail = "The database cannot be reached; nothing was stored."
+    return Unavailable(detail, code="database_away", retry_after_s=5)
 
 
 def new_id(at: datetime | None = None) -> str:
@@ -258,6 +287,22 @@ def lock_table(tx: Connection, table: Table) -> None:
         tx.execute(text(f"lock table {table.name} in share row exclusive mode"))
 
 
+def alone(tx: Connection, verb: Verb[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """Run a verb that nobody else runs meanwhile in any process; None where somebody does.
+
+    SQLite has one writer: there the second one runs it after the first.
+    """
+    if tx.dialect.name != "sqlite":
+        name = f"{verb.__module__}.{verb.__qualname__}"
+        taken = tx.scalar(
+            text("select pg_try_advisory_xact_lock(:house, hashtext(:name))"),
+            {"house": _HOUSE_LOCK, "name": name},
+        )
+        if not taken:
+            return None
+    return verb(tx, *args, **kwargs)
+
+
 def transaction_id(tx: Connection) -> int:
     """Return this transaction's place in the order that ``commit_horizon`` speaks of."""
     if tx.dialect.name == "sqlite":
@@ -266,51 +311,9 @@ def transaction_id(tx: Connection) -> int:
 
 
 def commit_horizon(tx: Connection) -> int:
-    """Return the first transaction id that may still be uncommitted.
+    """Return the first transaction id whose rows may still appear; to be asked in a ``read``.
 
     Rows are numbered before they are committed: a feed that reads on by number alone would miss
     those of a slow transaction. Read rows with ``txid < commit_horizon`` only.
     """
-    if tx.dialect.name == "sqlite":
-        return 1
-    return int(tx.scalar(text("select pg_snapshot_xmin(pg_current_snapshot())::text")) or 0)
-
-
-def _create_engine(url: URL, begin: str, *pragmas: str) -> Engine:
-    if url.get_backend_name() != "sqlite":
-        return create_engine(
-            url,
-            pool_size=_POOL_SIZE + _POOL_SIZE // 2 + 1,
-            max_overflow=0,
-            pool_timeout=10,
-            pool_pre_ping=True,
-            hide_parameters=True,  # an error ends up in the log: no bodies, no addresses there
-            connect_args={
-                "connect_timeout": 5,
-                "options": "-c synchronous_commit=on -c lock_timeout=20s",
-            },
-        )
-    if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(
-        url, pool_size=_POOL_SIZE + 1, max_overflow=0, pool_timeout=30, hide_parameters=True
-    )
-
-    @event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _record: Any) -> None:
-        # The driver's own transaction handling would begin late and fail at once with "locked".
-        connection.isolation_level = None
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            "busy_timeout=15000",
-            *pragmas,
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
-
-    return engine
+    return 1 if tx.dialect.name == "sqlite" else int(tx.scalar(_HORIZON) or 0)

@@ -5,8 +5,9 @@ one: a thread woken, a transaction begun, a statement prepared, an fsync. Both l
 gather for as long as the event loop has callers ready, then run it in one transaction.
 
 A verb may run twice: a group in which one fails is repeated one by one, so that it takes nobody
-with it. A merged verb gets the items of all its callers at once and returns, in the same order,
-what each is to be told; an error among that is raised for its own caller alone.
+with it; a database that is away fails them all. A merged verb gets the items of all its callers at
+once and returns, in the same order, what each is to be told; an error among that is raised for its
+own caller alone.
 """
 
 import asyncio
@@ -168,11 +169,13 @@ class WriteLane:
         try:
             results = self._write([job.call for job in group])
         except BaseException as error:
-            if len(group) > 1:
+            # Where the database is away they would wait for it one after the other; and a commit
+            # that broke off may stand, so that a repetition would store everything twice.
+            if len(group) > 1 and not isinstance(error, Unavailable):
                 for job in group:
                     self._run([job])
                 return
-            results = [error]
+            results = [error] * len(group)
         for job, result in zip(group, results, strict=True):
             with suppress(RuntimeError):  # the event loop is closed: nobody waits any more
                 job.future.get_loop().call_soon_threadsafe(_settle, job.future, result)

@@ -219,6 +219,7 @@ def _start_server(
         "unix_socket_permissions": "0700",
         "dynamic_shared_memory_type": "mmap",  # a container's /dev/shm holds 64 MB
         "max_connections": "200",
+        "max_prepared_transactions": "4",
         "timezone": "UTC",
         "log_min_messages": "fatal",  # refused statements are what many tests are about
     }

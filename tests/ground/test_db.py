@@ -5,7 +5,7 @@ import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
 
-import anyio
+import psycopg
 import pytest
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from app.accounts.tables import person
 from app.db import (
     Database,
+    alone,
     commit_horizon,
     lock_rows,
     lock_table,
@@ -333,6 +334,36 @@ async def test_a_connection_that_was_cut_costs_one_call_at_most(postgres):
         assert await way(names) == []
 
 
+async def test_a_group_whose_commit_broke_off_is_not_repeated(postgres):
+    ran = []
+
+    def count_and_cut(tx, cut):
+        ran.append(cut)
+        if cut:
+            tx.execute(text("select pg_terminate_backend(pg_backend_pid())"))
+
+    plug = Plug(postgres)
+    await plug.begun()
+    calls = [asyncio.ensure_future(postgres.write_grouped(count_and_cut, cut)) for cut in (0, 0, 1)]
+    await asyncio.sleep(0)
+    await plug.pull()
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(result) for result in results] == [Unavailable] * 3
+    assert ran == [0, 0, 1]
+
+
+@pytest.mark.parametrize("way", ["write", "write_grouped"])
+async def test_who_may_have_stored_something_is_told_so(postgres, way):
+    def cut_before_the_commit(tx):
+        mine = tx.scalar(text("select pg_backend_pid()"))
+        with psycopg.connect(postgres.url.render_as_string(hide_password=False)) as other:
+            other.execute("select pg_terminate_backend(%s, 5000)", [mine])
+
+    with pytest.raises(Unavailable) as refused:
+        await getattr(postgres, way)(cut_before_the_commit)
+    assert "may be stored" in refused.value.detail
+
+
 async def test_a_deadlock_is_tried_again(postgres):
     await postgres.write(add, "a")
     await postgres.write(add, "b")
@@ -445,10 +476,77 @@ async def test_the_horizon_stops_before_a_slow_writer(postgres):
     horizon = await postgres.read(commit_horizon)
     go_on.set()
     assert horizon <= await slow_one < quick_one
-    # Transaction ids belong to the whole server: tests in other databases hold it back as well.
-    with anyio.fail_after(20):
-        while quick_one >= await postgres.read(commit_horizon):  # noqa: ASYNC110
-            await anyio.sleep(0.01)
+    assert quick_one < await postgres.read(commit_horizon)
+
+
+async def is_past_the_horizon(postgres):
+    """Write something; say whether a feed would still hold it back."""
+    mine = await postgres.write(transaction_id)
+    return mine >= await postgres.read(commit_horizon)
+
+
+async def test_what_hangs_in_another_database_does_not_hold_the_horizon_back(
+    postgres, postgres_server_url
+):
+    with psycopg.connect(postgres_server_url) as hanging:
+        hanging.execute("select pg_current_xact_id()")
+        assert not await is_past_the_horizon(postgres)
+
+
+async def test_a_role_without_rights_sees_the_same_horizon(postgres, postgres_server_url):
+    horizons = []
+
+    def look_as_nobody(tx):
+        tx.execute(text("create role awizo_nobody"))
+        tx.execute(text("set local role awizo_nobody"))
+        horizons.append(commit_horizon(tx))
+        raise Conflict("no")  # a role belongs to the whole server: nothing may stay of it
+
+    with psycopg.connect(postgres_server_url) as hanging:
+        hanging.execute("select pg_current_xact_id()")
+        mine = await postgres.write(transaction_id)
+        with pytest.raises(Conflict):
+            await postgres.write(look_as_nobody)
+    assert mine < horizons[0]
+
+
+async def test_a_forgotten_prepared_transaction_elsewhere_does_not_hold_the_horizon_back(
+    postgres, postgres_server_url
+):
+    with psycopg.connect(postgres_server_url) as other:
+        if other.execute("show max_prepared_transactions").fetchone() == ("0",):
+            pytest.skip("this server prepares no transactions")
+        other.rollback()
+        forgotten = other.xid(1, postgres.url.database, "forgotten")
+        other.tpc_begin(forgotten)
+        other.execute("create table forgotten ()")
+        other.tpc_prepare()
+        try:
+            assert not await is_past_the_horizon(postgres)
+        finally:
+            other.tpc_rollback()
+
+
+async def test_one_at_a_time_does_what_is_to_be_done_alone(db):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def clean(tx, name):
+        begun.set()
+        assert name != "first" or go_on.wait(20)
+        return add(tx, name)
+
+    first = asyncio.ensure_future(db.write(alone, clean, "first"))
+    assert await asyncio.to_thread(begun.wait, 20)
+    second = asyncio.ensure_future(db.write(alone, clean, "second"))
+    if db.is_sqlite:  # its only writer is busy
+        go_on.set()
+        assert await second == "second"
+    else:
+        assert await second is None
+        assert await db.write(alone, add, "other") == "other"
+        go_on.set()
+    assert await first == "first"
+    assert await db.write(alone, clean, "third") == "third"
 
 
 async def test_on_sqlite_everything_written_is_before_the_horizon(sqlite):
