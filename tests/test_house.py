@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from app.settings import Settings
 
 ROOT = Path(__file__).parent.parent
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-fuzz.lock")
 FORBIDDEN_NAMES = {
     "utils", "helpers", "common", "core", "base", "manager", "service", "repository", "processor",
 }  # fmt: skip
@@ -90,10 +90,14 @@ def test_no_committed_file_names_a_folder_of_the_machine_it_was_written_on():
 
 def test_the_locks_fit_pyproject_and_each_other():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    runtime, dev = (_read_lock(name) for name in LOCKS)
+    runtime, dev, fuzz = (_read_lock(name) for name in LOCKS)
     assert _find_unlocked(project["dependencies"], runtime) == [], "run: make lock"
     assert _find_unlocked(project["optional-dependencies"]["dev"], dev) == [], "run: make lock"
     assert {name: dev.get(name) for name in runtime} == runtime, "run: make lock"
+    wanted = (ROOT / "requirements-fuzz.in").read_text().splitlines()
+    wanted = [line for line in wanted if line.strip() and not line.startswith("#")]
+    assert wanted
+    assert _find_unlocked(wanted, fuzz) == [], "run: make lock"
 
 
 def test_the_locks_pin_by_hash_and_name_no_place_to_download_from():

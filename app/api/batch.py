@@ -21,7 +21,7 @@ from app.api.body import read_json, require_json
 from app.api.collect import collect
 from app.api.gate import TheOffice
 from app.api.problem import as_problem
-from app.api.send import IdempotencyKey, find_oversize
+from app.api.send import IdempotencyKey
 from app.api.show import BatchResults, show_accepted
 from app.api.sign_in import TheSender
 from app.db import new_id
@@ -35,7 +35,7 @@ from app.outbox.batch import (
     prepare_slice,
     read_grounds,
 )
-from app.outbox.check import Ground
+from app.outbox.check import Ground, make_refusal
 from app.outbox.idempotency import Answered, Attempted, find_replays, make_canonical
 from app.outbox.office import Office
 from app.outbox.prepare import Prepared
@@ -100,7 +100,6 @@ async def send_batch(
         read_messages,
         body,
         user=caller.user,
-        find_oversize=bind(find_oversize, office),
         make_key=bind(_derive_key, body, idempotency_key),
     )
     for user in batch.users:
@@ -266,7 +265,7 @@ class _Run:
                 first.detail, code=first.code, faults=placed, retry_after_s=first.retry_after_s
             )
         if placed:
-            raise _as_error(placed)
+            raise make_refusal(placed)
 
     def _place(self, error: AwizoError, index: int) -> list[Fault]:
         faults = error.faults or (Fault("", error.code, error.detail),)
@@ -295,7 +294,7 @@ class _Run:
         shown: dict[str, Any] = {"index": index}
         if isinstance(result, AwizoError):
             placed = self._place(result, index)
-            error = _as_error(placed) if isinstance(result, Refused) else result
+            error = make_refusal(placed) if isinstance(result, Refused) else result
             if error is result:
                 error = type(result)(
                     result.detail, code=result.code, faults=placed if result.faults else ()
@@ -315,15 +314,6 @@ def _take(earlier: Answered | Refused) -> Answered:
     if isinstance(earlier, Refused):
         raise earlier
     return earlier
-
-
-def _as_error(faults: Sequence[Fault]) -> AwizoError:
-    """Return one error of all faults: 413 where size is all that is wrong."""
-    kind = TooLarge if {each.code for each in faults} == {"attachments_too_large"} else Refused
-    detail = faults[0].detail
-    if len(faults) > 1:
-        detail = f"{len(faults)} members of the request are wrong."
-    return kind(detail, faults=faults)
 
 
 def _too_large() -> TooLarge:

@@ -73,7 +73,6 @@ def read_messages(
     body: BatchBody,
     *,
     user: str | None,
-    find_oversize: Callable[[Sequence[Plain]], list[Fault]],
     make_key: Callable[[int], str | None],
 ) -> Batch:
     """Return the orders of a batch, each with what is wrong with it.
@@ -94,7 +93,6 @@ def read_messages(
         message, wrong = collect(BatchMessageBody, merged if own is raw else raw)
         first = () if own.get("attachments") == [] else shared
         order = read_order(message, wrong, user=user, shared=first)
-        wrong += find_oversize(order.attachments)
         key = message.idempotency_key
         if key is not None and seen.setdefault(key, index) != index:
             detail = f"Message {seen[key]} has the same key; every message needs its own."

@@ -29,8 +29,12 @@ IfMatch = Annotated[str | None, Header(description="The ETag that you edited; st
 
 
 def check_match(if_match: str | None, version: int) -> None:
-    """Raise ``Stale`` where the caller edited another version than the stored one."""
-    if if_match is None or if_match.strip() == "*":
+    """Raise ``Stale`` where the caller edited another version than the stored one (0: none)."""
+    if if_match is None:
+        return
+    if if_match.strip() == "*":  # RFC 9110 §13.1.1: whatever is stored, but something
+        if version == 0:
+            raise Stale("Nothing is stored here yet.", code="precondition_failed")
         return
     wanted = {tag.strip().removeprefix("W/").strip('"') for tag in if_match.split(",")}
     if str(version) not in wanted:

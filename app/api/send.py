@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Any, ParamSpec, TypeVar
 
@@ -19,10 +19,8 @@ from app.api.multipart import FilePart, read_form
 from app.api.order import OrderBody, read_order
 from app.api.show import Message, show_accepted
 from app.api.sign_in import TheSender
-from app.errors import Fault, TooLarge
-from app.mime.protect import Plain
 from app.outbox.accept import Acceptance, accept
-from app.outbox.check import ask_ground
+from app.outbox.check import ask_ground, await_ground
 from app.outbox.idempotency import Answered, Attempted, find_each_replay, make_canonical
 from app.outbox.office import Office
 from app.outbox.prepare import Prepared, prepare
@@ -63,16 +61,6 @@ async def beside(size_bytes: int, do: Callable[P, T], *args: P.args, **kwargs: P
     if size_bytes > _IN_THREAD_BYTES:
         return await asyncio.to_thread(do, *args, **kwargs)
     return do(*args, **kwargs)
-
-
-def find_oversize(office: Office, attachments: Sequence[Plain]) -> list[Fault]:
-    """Say whether the attachments of a message are over the limit."""
-    most = office.settings.max_attachment_bytes
-    size_bytes = sum(len(each.content) for each in attachments)
-    if size_bytes <= most:
-        return []
-    detail = f"The attachments have {size_bytes} bytes, at most {most} are taken."
-    return [Fault("/attachments", "attachments_too_large", detail)]
 
 
 @router.post(
@@ -127,10 +115,7 @@ async def send(
     replay = await asked if asked is not None else None
     if replay is not None:
         return await _answer(office, caller, replay, wait, replayed=True)
-    oversize = find_oversize(office, order.attachments)
-    if oversize:
-        raise TooLarge(oversize[0].detail, faults=oversize)
-    prepared = await prepare(office, order, await ground, faults=faults)
+    prepared = await prepare(office, order, await await_ground(ground, faults), faults=faults)
     shown = show_accepted(
         prepared, office.settings.delivery, hidden=sees_hidden(caller)
     ).model_dump(mode="json")

@@ -42,7 +42,7 @@ class WorkerState(BaseModel):
     """The workers of this database."""
 
     ok: bool
-    alive: int = Field(description="Workers heard of within 30 seconds.")
+    alive: int | None = Field(description="Workers heard of within 30 seconds.")
     seen_at: ShownInstant | None
 
 
@@ -50,7 +50,15 @@ class QueueState(BaseModel):
     """The queue."""
 
     oldest_due_at: ShownInstant | None
-    oldest_due_s: float = Field(description="How long the mail that is due longest has been due.")
+    oldest_due_s: float | None = Field(
+        description="How long the mail that is due longest has been due."
+    )
+
+
+class DatabaseState(BaseModel):
+    """The database."""
+
+    ok: bool = Field(description="It answers. Where it does not, what it would say is null.")
 
 
 class SchemaState(BaseModel):
@@ -64,6 +72,7 @@ class Ready(BaseModel):
     """Everything that accepted mail needs."""
 
     ready: bool
+    database: DatabaseState
     schema_: SchemaState = Field(alias="schema", description="Tables are as this version needs.")
     worker: WorkerState
     queue: QueueState
@@ -93,22 +102,38 @@ async def check_health() -> Alive:
 @router.get("/readyz", response_model=Ready)
 async def check_readiness(request: Request, office: TheOffice) -> Response | Ready:
     """Say whether database, tables and a worker are there; `503` with the same members if not."""
-    found = await office.db.read(read_readiness)
+    delivery = office.settings.delivery
+    try:
+        found = await office.db.read(read_readiness)
+    except Unavailable as error:
+        request.app.state.meters.database_errors.inc()
+        unknown = Ready(
+            ready=False,
+            database=DatabaseState(ok=False),
+            schema=SchemaState(ok=False, revision=None),
+            worker=WorkerState(ok=False, alive=None, seen_at=None),
+            queue=QueueState(oldest_due_at=None, oldest_due_s=None),
+            delivery=delivery,
+        )
+        return _show_unready(request, unknown, error.code, error.detail)
     ready = Ready(
         ready=found.schema_is_current and found.workers_alive > 0,
+        database=DatabaseState(ok=True),
         schema=SchemaState(ok=found.schema_is_current, revision=found.schema),
         worker=WorkerState(
             ok=found.workers_alive > 0, alive=found.workers_alive, seen_at=found.worker_seen_at
         ),
         queue=QueueState(oldest_due_at=found.oldest_due_at, oldest_due_s=found.oldest_due_s),
-        delivery=office.settings.delivery,
+        delivery=delivery,
     )
     if ready.ready:
         return ready
-    return make_problem(
-        request, 503, "not_ready", _say_what_lacks(found), retryable=True,
-        members=ready.model_dump(mode="json", by_alias=True),
-    )  # fmt: skip
+    return _show_unready(request, ready, "not_ready", _say_what_lacks(found))
+
+
+def _show_unready(request: Request, ready: Ready, code: str, detail: str) -> Response:
+    members = ready.model_dump(mode="json", by_alias=True)
+    return make_problem(request, 503, code, detail, retryable=True, members=members)
 
 
 @router.get("/limits")

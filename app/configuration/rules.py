@@ -4,13 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.configuration.document import Draft
-from app.configuration.model import DEFAULTS, StoredAccount, default_port
+from app.configuration.model import DEFAULTS, SmtpSettings, StoredAccount, default_port
 from app.errors import Fault
 from app.wire.address_policy import AddressPolicy
 
 
-def check_rules(draft: Draft, wider: StoredAccount | None, policy: AddressPolicy) -> list[Fault]:
-    """Return what is wrong. wider: the configuration it inherits from, if any.
+def check_rules(
+    draft: Draft,
+    wider: StoredAccount | None,
+    policy: AddressPolicy,
+    before: StoredAccount | None = None,
+) -> list[Fault]:
+    """Return what is wrong. wider: the configuration it inherits from, if any. before: what is
+    stored in its place; a port that an admin opened for that server stays open to it.
 
     Members that were misread are None in the document; rules about them stay silent.
     """
@@ -18,7 +24,7 @@ def check_rules(draft: Draft, wider: StoredAccount | None, policy: AddressPolicy
     return [
         *_check_required(draft, wider.document if wider else {}),
         *_check_login(draft, smtp),
-        *_check_place(smtp, policy),
+        *_check_place(smtp, policy, before.settings if before else None),
     ]
 
 
@@ -62,12 +68,15 @@ def _check_login(draft: Draft, smtp: Mapping[str, Any]) -> list[Fault]:
     return faults
 
 
-def _check_place(smtp: Mapping[str, Any], policy: AddressPolicy) -> list[Fault]:
+def _check_place(
+    smtp: Mapping[str, Any], policy: AddressPolicy, stored: SmtpSettings | None
+) -> list[Fault]:
     faults = []
     if reason := smtp.get("host") and policy.check_literal(smtp["host"]):
         faults.append(Fault("/smtp/host", "host_not_allowed", f"Not allowed: {reason}."))
     connection = smtp.get("connection", "auto")
     port = smtp.get("port", connection and default_port(connection))
-    if reason := smtp.get("host") and port and policy.refuse_port(port):
+    is_kept = stored is not None and (smtp.get("host"), port) == (stored.host, stored.port)
+    if reason := smtp.get("host") and port and not is_kept and policy.refuse_port(port):
         faults.append(Fault("/smtp/port", "host_not_allowed", f"Not allowed: {reason}."))
     return faults

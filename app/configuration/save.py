@@ -134,7 +134,8 @@ def _store(
     drops_attachment_password: bool = False,
 ) -> Saved:
     wider = None if save.user is None else find_account(tx, GLOBAL)
-    refuse([*faults, *check_rules(draft, wider, save.policy)])
+    replaced = before if before.removed_at is None else None
+    refuse([*faults, *check_rules(draft, wider, save.policy, replaced)])
     settings = read_smtp(draft.document.get("smtp"), "none")
     kept = decide_password(save.vault, before, draft, settings, save.caller.owner_id)
     attachment_password = None if drops_attachment_password else before.attachment_password

@@ -19,7 +19,7 @@ from app.db import new_id
 from app.errors import AwizoError, Fault, Refused, refuse
 from app.mime.protect import Protection
 from app.outbox.accept import store
-from app.outbox.check import Checked, Ground, check, read_template
+from app.outbox.check import Checked, Ground, add_faults, check, read_template
 from app.outbox.health import read_health
 from app.outbox.idempotency import Answered, Attempted, remember
 from app.outbox.office import Office
@@ -113,7 +113,7 @@ def _check_all(
     found: list[_Found | AwizoError] = []
     for item, ground in zip(items, grounds, strict=True):
         if isinstance(ground, AwizoError):
-            found.append(_add_faults(ground, item.faults))
+            found.append(add_faults(ground, item.faults))
             continue
         checked, faults = check(office, item.order, ground, at)
         if ground.resolved.mode == "draft":
@@ -121,13 +121,6 @@ def _check_all(
             faults.append(Fault("/as_user", "smtp_required", detail))
         found.append((checked, [*item.faults, *faults]))
     return found
-
-
-def _add_faults(error: AwizoError, faults: Sequence[Fault]) -> AwizoError:
-    """Return ``error``, or what the caller has to mend beside it."""
-    if not faults:
-        return error
-    return Refused(error.detail, faults=[*faults, Fault("", error.code, error.detail)])
 
 
 async def _protect(checked: Checked, faults: list[Fault], sharing: Sharing) -> Protection:

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from app.configuration.fill import fill
 from app.configuration.resolve import Resolved, open_attachment_password, resolve
 from app.configuration.templates import FoundTemplate, find_template, make_inline
-from app.errors import Fault, Missing, Notice, Refused
+from app.errors import AwizoError, Conflict, Fault, Missing, Notice, Refused, TooLarge
 from app.mime.address import Mailbox
 from app.mime.protect import check_password
 from app.outbox.health import Health, read_health
@@ -24,6 +24,7 @@ from app.outbox.order import Order
 from app.templates_engine.render import Rendered
 
 _MOST_AHEAD = timedelta(days=366)
+_OVERSIZE = "attachments_too_large"
 _REMINDER = "overdue-reminder"  # its template; ``reminder`` is the reference's type
 
 
@@ -69,6 +70,30 @@ def ask_ground(office: Office, order: Order) -> "asyncio.Future[Ground]":
     return office.db.ask(read_ground, *order.text)
 
 
+async def await_ground(asked: "asyncio.Future[Ground]", faults: Sequence[Fault]) -> Ground:
+    """Return what ``ask_ground`` asks for; raise what keeps it, with all the door found too."""
+    try:
+        return await asked
+    except Conflict as error:
+        raise add_faults(error, faults) from None
+
+
+def add_faults(error: AwizoError, faults: Sequence[Fault]) -> AwizoError:
+    """Return ``error``, or what the caller has to mend beside it."""
+    if not faults:
+        return error
+    return Refused(error.detail, faults=[*faults, Fault("", error.code, error.detail)])
+
+
+def make_refusal(faults: Sequence[Fault]) -> AwizoError:
+    """Return one error of all ``faults``: ``TooLarge`` where size is all that is wrong."""
+    kind = TooLarge if {each.code for each in faults} == {_OVERSIZE} else Refused
+    detail = faults[0].detail
+    if len(faults) > 1:
+        detail = f"{len(faults)} members of the request are wrong."
+    return kind(detail, faults=faults)
+
+
 def read_ground(
     tx: Connection, user: str | None, template: str | None, language: str | None, level: int
 ) -> Ground:
@@ -105,6 +130,7 @@ def check(
     resolved = ground.resolved
     recipients = _list_recipients(order, resolved)
     faults = _check_recipients(office, order, recipients)
+    faults += _check_size(office, order)
     faults += _check_way_out(order, resolved)
     faults += _check_times(order, resolved, at)
     text = _choose_text(order, ground)
@@ -138,6 +164,15 @@ def _check_recipients(office: Office, order: Order, recipients: Sequence[Address
         return []
     detail = f"{len(recipients)} recipients, copies of the configuration included; at most {most}."
     return [Fault("/to", "too_many_recipients", detail)]
+
+
+def _check_size(office: Office, order: Order) -> list[Fault]:
+    most = office.settings.max_attachment_bytes
+    size_bytes = sum(len(each.content) for each in order.attachments)
+    if size_bytes <= most:
+        return []
+    detail = f"The attachments have {size_bytes} bytes, at most {most} are taken."
+    return [Fault("/attachments", _OVERSIZE, detail)]
 
 
 def _check_way_out(order: Order, resolved: Resolved) -> list[Fault]:

@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 from app.configuration.resolve import Resolved
 from app.configuration.templates import FoundTemplate
 from app.db import new_id
-from app.errors import Fault, Notice, Refused, refuse
+from app.errors import Fault, Notice, Refused
 from app.mime.address import Mailbox
 from app.mime.compose import Attachment, Composed, Outgoing, compose
 from app.mime.protect import Plain, Protected, Protection, protect
-from app.outbox.check import Addressed, Checked, Ground, check
+from app.outbox.check import Addressed, Checked, Ground, check, make_refusal
 from app.outbox.identity import make_message_id
 from app.outbox.office import Office
 from app.outbox.order import Order
@@ -73,7 +73,8 @@ class Prepared:
 async def prepare(
     office: Office, order: Order, ground: Ground, *, faults: Sequence[Fault] = ()
 ) -> Prepared:
-    """Return the finished message; raise ``Refused`` with ``faults`` and all that is found here.
+    """Return the finished message; raise ``Refused`` with ``faults`` and all that is found here,
+    ``TooLarge`` where that is the size of the attachments alone.
 
     faults: what the door found already.
     """
@@ -92,7 +93,8 @@ async def prepare(
             )
         except Refused as error:
             found += error.faults
-    refuse(found)
+    if found:
+        raise make_refusal(found)
     assert protection is not None
     if sum(len(part.content) for part in protection.parts) > _IN_THREAD_BYTES:
         return await asyncio.to_thread(finish, office, checked, protection, new_id(checked.at))

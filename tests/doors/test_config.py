@@ -5,6 +5,7 @@ import pytest
 
 from app.configuration.load import find_account
 from app.outbox.health import note_trouble
+from tests.doors.sending import list_faults
 
 pytestmark = pytest.mark.anyio
 
@@ -268,6 +269,39 @@ async def test_an_old_etag_is_refused_and_the_present_one_taken(client, as_role)
     for method, body in (("PUT", GLOBAL), ("PATCH", {}), ("DELETE", None)):
         answer = await client.request(method, "/config/global", json=body, headers=stale)
         assert answer.status_code == 412, method
+
+
+@pytest.mark.parametrize("path", ["/config/global", "/config/global/templates/document"])
+async def test_an_etag_of_anything_asks_for_something_that_is_stored(client, as_role, path):
+    body = {"subject": "s", "body": "b"} if "templates" in path else GLOBAL
+    anything = as_role("admin") | {"If-Match": "*"}
+    answer = await client.put(path, json=body, headers=anything)
+    assert (answer.status_code, answer.json()["code"]) == (412, "precondition_failed")
+    assert (await client.get(path, headers=as_role("admin"))).status_code == 404
+    await client.put(path, json=body, headers=as_role("admin"))
+    assert (await client.put(path, json=body, headers=anything)).status_code == 200
+    assert (await client.delete(path, headers=anything)).status_code == 204
+    answer = await client.put(path, json=body, headers=anything)
+    assert (answer.status_code, answer.json()["code"]) == (412, "precondition_failed")
+
+
+async def test_a_port_that_an_admin_opened_stays_open_for_the_same_server_only(client, as_role):
+    anna, path = as_role("anna"), "/config/users/anna"
+    stored = {"smtp": {"host": "smtp.firma.example", "port": 10025}, "sender": GLOBAL["sender"]}
+    closed = {"smtp": {"host": "smtp.firma.example", "port": 10026}, "sender": GLOBAL["sender"]}
+    refused = await client.put(path, json=stored, headers=anna)
+    assert list_faults(refused) == [("/smtp/port", "host_not_allowed")]
+    await client.put(path, json=stored, headers=as_role("admin"))
+    saved = await client.put(path, json=stored | {"language": "fr"}, headers=anna)
+    assert (saved.status_code, saved.json()["language"]) == (200, "fr")
+    saved = await client.patch(path, json={"smtp": {"timeout_ms": 5000}}, headers=anna)
+    assert (saved.status_code, saved.json()["smtp"]["port"]) == (200, 10025)
+    for other in (closed["smtp"], {"host": "10.0.0.7"}):
+        refused = await client.patch(path, json={"smtp": other}, headers=anna)
+        assert list_faults(refused) == [("/smtp/port", "host_not_allowed")]
+    await client.delete(path, headers=anna)
+    refused = await client.put(path, json=stored, headers=anna)
+    assert list_faults(refused) == [("/smtp/port", "host_not_allowed")]
 
 
 async def test_a_first_personal_configuration_becomes_active_and_later_saves_leave_that(

@@ -4,6 +4,14 @@ import asyncio
 
 import pytest
 
+from app.accounts.caller import Caller
+from app.errors import Refused
+from app.mime.address import Mailbox
+from app.outbox.accept import Acceptance, accept
+from app.outbox.check import ask_ground
+from app.outbox.idempotency import Answered, Attempted
+from app.outbox.order import Order
+from app.outbox.prepare import prepare
 from app.outbox.reseal import reseal_all
 from tests.doors.sending import LETTER, attach, configure, encode_form
 
@@ -135,6 +143,24 @@ async def test_it_holds_after_the_key_ring_was_rotated(client, office, sender):
     check_same(first, await client.post("/send", json=LETTER, headers=sender | KEY))
     answer = await client.post("/send", json=LETTER | {"subject": "x"}, headers=sender | KEY)
     assert answer.status_code == 422
+
+
+async def test_equal_keys_that_are_stored_in_one_stroke_are_one_message(office, client, sender):
+    caller = Caller("erp", "sender", "Accounting module")
+    order = Order(to=(Mailbox("a@x.example"),), subject="s", body="b")
+
+    async def make(key, canonical):
+        prepared = await prepare(office, order, await ask_ground(office, order))
+        answered = Answered(202, {"id": prepared.id}, (prepared.id,))
+        return Acceptance(office, caller, prepared, answered, Attempted(key, canonical))
+
+    first, again = await make("k", b"one"), await make("k", b"one")
+    another, reused = await make("l", b"one"), await make("k", b"two")
+    told = await office.db.write(accept, (first, again, another, reused))
+    assert told[:3] == [None, first.answered, None]
+    assert isinstance(told[3], Refused) and told[3].code == "idempotency_key_reused"
+    stored = {first.prepared.id, another.prepared.id}
+    assert set(await list_ids(client, sender)) == stored
 
 
 async def test_a_draft_is_replayed_as_a_draft(client, as_role, sender):

@@ -26,12 +26,14 @@ class Row:
 
 DRAFT = {"mode": "draft", "sender": {"address": "faktury@firma.example"}}
 TEMPLATE = {"subject": "{numer}", "body": "x"}
+LETTER = {"to": "a@x.example", "subject": "s", "body": "b"}
 ROWS = [
     Row("GET", "/keys", 200, 403, 403, 403),
     Row("POST", "/keys", 201, 403, 403, 403, {"role": "probe", "name": "new"}),
     Row("DELETE", "/keys/unknown", 404, 403, 403, 403),
     Row("POST", "/keys/unknown/rotate", 403, 403, 403, 403, {}),
     Row("GET", "/audit", 200, 403, 403, 403),
+    Row("GET", "/workers", 200, 403, 403, 403),
     Row("GET", "/users", 200, 200, 403, 403),
     Row("GET", "/users/anna", 200, 200, 200, 403),
     Row("GET", "/users/piotr", 200, 200, 404, 403),
@@ -73,7 +75,8 @@ ROWS = [
     Row(
         "POST", "/templates/render", 200, 200, 200, 403, {"subject": "a", "body": "b", "macros": {}}
     ),
-    Row("POST", "/send", 409, 409, 409, 403, {}),
+    Row("POST", "/send", 422, 422, 422, 403, {}),
+    Row("POST", "/send", 409, 409, 409, 403, LETTER),
     Row("POST", "/send/batch", 422, 422, 422, 403, {}),
     Row("GET", "/messages", 200, 200, 200, 403),
     Row("GET", "/messages?user=piotr", 200, 200, 403, 403),

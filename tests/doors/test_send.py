@@ -68,6 +68,17 @@ async def test_without_any_configuration_nothing_is_sent(client, as_role):
     assert answer.json()["code"] == "no_configuration"
 
 
+async def test_what_is_wrong_is_said_without_any_configuration_too(client, as_role):
+    body = LETTER | {"to": "nobody", "level": 4}
+    answer = await client.post("/send", json=body, headers=as_role("sender"))
+    assert answer.status_code == 422
+    assert list_faults(answer) == [
+        ("/level", "out_of_range"),
+        ("/to", "invalid_address"),
+        ("", "no_configuration"),
+    ]
+
+
 async def test_copies_of_the_configuration_are_added_and_nobody_gets_two(client, as_role, sender):
     await configure(client, as_role("admin"), cc="szef@firma.example", bcc="ARCHIWUM@firma.example")
     body = LETTER | {
@@ -277,6 +288,10 @@ class TestLimits:
         answer = await client.post("/send", json=body, headers=sender)
         assert answer.status_code == 413
         assert list_faults(answer) == [("/attachments", "attachments_too_large")]
+        answer = await client.post("/send", json=body | {"level": 4}, headers=sender)
+        assert answer.status_code == 422
+        found = [("/level", "out_of_range"), ("/attachments", "attachments_too_large")]
+        assert list_faults(answer) == found
 
     async def test_a_request_over_the_limit_is_413(self, client, sender):
         body = LETTER | {"body": "x" * 9000}

@@ -31,6 +31,7 @@ async def test_ready_with_tables_and_a_worker(client, office):
     found = answer.json()
     assert answer.status_code == 200
     assert found["ready"] is True
+    assert found["database"] == {"ok": True}
     assert found["schema"]["ok"] is True
     assert found["worker"]["alive"] == 1
     assert found["queue"] == {"oldest_due_at": None, "oldest_due_s": 0}
@@ -69,6 +70,23 @@ async def test_not_ready_with_tables_of_another_version(client, office):
     await office.db.write(lambda tx: tx.execute(text("drop table alembic_version")))
     found = (await client.get("/readyz")).json()
     assert (found["status"], found["schema"]) == (503, {"ok": False, "revision": None})
+
+
+async def test_not_ready_without_the_database_and_every_member_is_there(client, office):
+    office.db.close()
+    answer = await client.get("/readyz")
+    found = answer.json()
+    assert (answer.status_code, found["code"], found["retryable"]) == (503, "stopping", True)
+    assert answer.headers["retry-after"]
+    told = {name: found[name] for name in ("ready", "database", "schema", "worker", "queue")}
+    assert told == {
+        "ready": False,
+        "database": {"ok": False},
+        "schema": {"ok": False, "revision": None},
+        "worker": {"ok": False, "alive": None, "seen_at": None},
+        "queue": {"oldest_due_at": None, "oldest_due_s": None},
+    }
+    assert found["delivery"] == "on"
 
 
 async def test_the_mail_that_waits_longest_shows_its_age(client, office, as_role):

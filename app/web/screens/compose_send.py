@@ -7,9 +7,9 @@ same word is refused (``idempotency_key_reused``).
 from collections.abc import Mapping
 from dataclasses import replace
 
-from app.errors import Fault, TooLarge
+from app.errors import Fault
 from app.outbox.accept import Acceptance, accept
-from app.outbox.check import ask_ground
+from app.outbox.check import ask_ground, await_ground
 from app.outbox.idempotency import Answered, Attempted, find_each_replay, make_canonical
 from app.outbox.order import Order
 from app.outbox.prepare import prepare
@@ -42,8 +42,7 @@ async def send_order(
         replay = await office.db.ask_merged(find_each_replay, question)
         if replay is not None and isinstance(replay, Answered):
             return replay.message_ids[0]
-    _check_size(visit, order)
-    ground = await ask_ground(office, order)
+    ground = await await_ground(ask_ground(office, order), faults)
     if as_draft:
         ground = replace(ground, resolved=replace(ground.resolved, mode="draft"))
     prepared = await prepare(office, order, ground, faults=faults)
@@ -53,11 +52,3 @@ async def send_order(
     first = await office.db.write_merged(accept, acceptance, alone=alone)
     office.db.ring()
     return (first if isinstance(first, Answered) else answered).message_ids[0]
-
-
-def _check_size(visit: Visit, order: Order) -> None:
-    most = visit.office.settings.max_attachment_bytes
-    size_bytes = sum(len(each.content) for each in order.attachments)
-    if size_bytes > most:
-        detail = f"The attachments have {size_bytes} bytes, at most {most} are taken."
-        raise TooLarge(detail, faults=[Fault("/attachments", "attachments_too_large", detail)])
