@@ -23,8 +23,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,49 @@ START_LIMIT_S = 60
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
+class Server:
+    """A PostgreSQL of our own, which can be restarted."""
+
+    def __init__(
+        self, binaries: Path, data: Path, user: pwd.struct_passwd | None, *, durable: bool
+    ) -> None:
+        self.url = f"postgresql://postgres@/postgres?host={data}"
+        self._log = data.parent / "server.log"
+        self._start = partial(_start_server, binaries, data, user, durable=durable)
+        self._process = self._start()
+
+    def wait_until_ready(self) -> None:
+        """Wait until it takes connections."""
+        deadline = time.monotonic() + START_LIMIT_S
+        while self._process.poll() is None and time.monotonic() < deadline:
+            with suppress(psycopg.OperationalError), psycopg.connect(self.url):
+                return
+            time.sleep(0.01)
+        raise RuntimeError(f"PostgreSQL did not start:\n{self._log.read_text()}")
+
+    def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """Stop it in order (SIGINT) or as if it crashed (SIGQUIT), and wait for its end."""
+        self._process.send_signal(how)
+        self._process.wait(START_LIMIT_S)
+
+    def restart(self) -> None:
+        """Start it again."""
+        self._process = self._start()
+
+
 @contextmanager
 def run_postgres(*, durable: bool) -> Iterator[str]:
     """Start a PostgreSQL in a folder of its own, yield its URL, then stop and remove it.
 
     durable: with fsync, as in production; otherwise as fast as possible.
     """
+    with serve_postgres(durable=durable) as server:
+        yield server.url
+
+
+@contextmanager
+def serve_postgres(*, durable: bool) -> Iterator[Server]:
+    """Like ``run_postgres``, for a test that restarts it."""
     folder = make_folder("awizo-pg-")
     server = None
     try:
@@ -52,14 +90,12 @@ def run_postgres(*, durable: bool) -> Iterator[str]:
         _give(data, user)
         options = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C"]
         _run_as(user, [binaries / "initdb", "--no-sync", "--pgdata", data, *options], folder)
-        server = _start_server(binaries, data, user, durable=durable)
-        url = f"postgresql://postgres@/postgres?host={data}"
-        _wait_until_ready(url, server, folder)
-        yield url
+        server = Server(binaries, data, user, durable=durable)
+        server.wait_until_ready()
+        yield server
     finally:
         if server is not None:
-            server.send_signal(signal.SIGQUIT)  # at once; nothing in it is to be kept
-            server.wait(START_LIMIT_S)
+            server.stop()  # at once; nothing in it is to be kept
         shutil.rmtree(folder)
 
 
@@ -100,6 +136,25 @@ def execute(url: str, statement: str) -> None:
     """Run one statement outside a transaction (CREATE DATABASE wants that)."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(statement.encode())
+
+
+def empty_database(url: str, tables: Collection[str]) -> None:
+    """Make a database as its template was: these tables, without rows, and nobody connected."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        )
+        found = connection.execute("select tablename from pg_tables where schemaname = 'public'")
+        for name in {name for (name,) in found} - {"alembic_version", *tables}:
+            connection.execute(f"drop table {name} cascade".encode())
+        # Most are empty, and truncating costs more than looking.
+        looks = ", ".join(f"exists (select from {name})" for name in tables)
+        row = connection.execute(f"select {looks}".encode()).fetchone() or ()
+        filled = [name for name, is_filled in zip(tables, row, strict=True) if is_filled]
+        if filled:
+            statement = f"truncate {', '.join(filled)} restart identity cascade"
+            connection.execute(statement.encode())
 
 
 def name_database(url: str, name: str) -> str:
@@ -227,7 +282,7 @@ def _start_server(
         # Only a power cut would lose something. Autovacuum would hold the template database open.
         settings |= {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    with (data.parent / "server.log").open("wb") as log:
+    with (data.parent / "server.log").open("ab") as log:
         return subprocess.Popen(
             [binaries / "postgres", "-D", data, *options],
             **_become(user),
@@ -244,15 +299,6 @@ def _die_with_parent() -> Callable[[], object] | None:
         return None
     libc = ctypes.CDLL(None)  # loaded before the fork
     return lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
-
-
-def _wait_until_ready(url: str, server: "subprocess.Popen[bytes]", folder: Path) -> None:
-    deadline = time.monotonic() + START_LIMIT_S
-    while server.poll() is None and time.monotonic() < deadline:
-        with suppress(psycopg.OperationalError), psycopg.connect(url):
-            return
-        time.sleep(0.01)
-    raise RuntimeError(f"PostgreSQL did not start:\n{(folder / 'server.log').read_text()}")
 
 
 if __name__ == "__main__":
