@@ -17,7 +17,7 @@ from itertools import count
 
 import structlog
 
-from app.db import new_id
+from app.db import alone, new_id
 from app.errors import Unavailable
 from app.outbox.beat import beat, leave
 from app.outbox.deliver import Carrier
@@ -166,8 +166,8 @@ class Worker:
 
     async def _sweep(self) -> None:
         jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
-        swept = await self._office.db.write(sweep, policy=self._policy, jitter=jitter)
-        expired = await self._office.db.write(expire)
+        swept = await self._office.db.write(alone, sweep, policy=self._policy, jitter=jitter)
+        expired = await self._office.db.write(alone, expire)
         if swept or expired:
             _log.info("swept", worker=self.id, lost=swept, expired=expired)
             self._office.db.ring()
@@ -176,5 +176,5 @@ class Worker:
         await self._office.db.write(beat, self.id)
 
     async def _prune(self) -> None:
-        while await self._office.db.write(prune, self._office.settings):  # noqa: ASYNC110
+        while await self._office.db.write(alone, prune, self._office.settings):  # noqa: ASYNC110
             await asyncio.sleep(0.05)  # not a poll: senders go first

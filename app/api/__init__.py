@@ -20,6 +20,7 @@ from app.api.send import router as send_router
 from app.api.state import router as state_router
 from app.api.templates import router as templates_router
 from app.api.users import router as users_router
+from app.api.workers import router as workers_router
 
 __all__ = ["ROUTERS", "describe_api"]
 
@@ -30,6 +31,7 @@ ROUTERS: list[APIRouter] = [
     users_router,
     audit_router,
     state_router,
+    workers_router,
     messages_router,
     events_router,
     probe_router,

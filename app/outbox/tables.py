@@ -241,6 +241,7 @@ worker = Table(
     Column("id", String(64), primary_key=True),
     Column("host", Text, nullable=False),
     Column("pid", Integer, nullable=False),
+    Column("version", Text),
     Column("started_at", UtcInstant, nullable=False),
     Column("seen_at", UtcInstant, nullable=False),
 )

@@ -3,11 +3,9 @@
 import sys
 
 from fastapi import APIRouter, Response
-from sqlalchemy import Row, select
-from sqlalchemy.engine import Connection
 
-from app.outbox.census import WORKER_SILENT_AFTER, read_readiness
-from app.outbox.tables import worker
+from app.outbox.beat import list_workers
+from app.outbox.census import read_readiness
 from app.settings import read_version
 from app.templates_engine.parse import MAX_TEMPLATE_BYTES
 from app.web.visit import TheVisit
@@ -21,13 +19,12 @@ async def show_system(visit: TheVisit) -> Response:
     """Show how this installation is doing, and what bounds it has."""
     visit.caller.require("admin")
     readiness = await visit.office.db.read(read_readiness)
-    workers = await visit.office.db.read(_list_workers)
+    workers = await visit.office.db.read(list_workers)
     settings = visit.office.settings
     return visit.render(
         "system.html",
         readiness=readiness,
         workers=workers,
-        silent_after=WORKER_SILENT_AFTER,
         version=read_version(),
         python=".".join(map(str, sys.version_info[:3])),
         engine="SQLite" if visit.office.db.is_sqlite else "PostgreSQL",
@@ -52,7 +49,3 @@ async def show_system(visit: TheVisit) -> Response:
         },
         ports=sorted(settings.smtp_ports) if settings.smtp_ports is not None else None,
     )
-
-
-def _list_workers(tx: Connection) -> list[Row[tuple[object, ...]]]:
-    return list(tx.execute(select(worker).order_by(worker.c.host, worker.c.started_at)).all())
