@@ -6,9 +6,11 @@ request bodies and starts the embedded worker; nothing here decides anything abo
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import RedirectResponse
+from starlette.routing import BaseRoute
 
 from app.accounts.sign_in import SignIn
 from app.api import ROUTERS, describe_api
@@ -46,13 +48,21 @@ def create_app(settings: Settings, *, work: bool = True, office: Office | None =
     app = Service(lifespan=run, **describe_api())
     app.state.meters = Meters()
     map_errors(app)
-    for router in ROUTERS:
-        app.include_router(router)
+    app.router.routes.extend(_include_routers())
     app.mount("/ui", create_web(app.state))
     for path in ("/", "/ui"):
         app.add_api_route(path, _lead_to_page, include_in_schema=False)
     app.add_middleware(BoundRequest, most_bytes=settings.max_request_bytes, meters=app.state.meters)
     return app
+
+
+@cache
+def _include_routers() -> list[BaseRoute]:
+    """Return the API's routes. What FastAPI works out of each at its first use serves them all."""
+    api = FastAPI(**describe_api())
+    for router in ROUTERS:
+        api.include_router(router)
+    return api.router.routes
 
 
 async def _lead_to_page(request: Request) -> RedirectResponse:

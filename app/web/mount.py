@@ -4,6 +4,7 @@ Its errors are pages, in the visitor's language; every answer carries a policy t
 run and show nothing but what comes from here.
 """
 
+from functools import cache
 from http import HTTPStatus
 
 import structlog
@@ -12,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import MutableHeaders, State
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import AwizoError
@@ -35,11 +37,19 @@ def create_web(state: State) -> FastAPI:
     """Return the application. state: of the whole service; holds ``office`` and ``sign_in``."""
     web = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     web.state = state
-    for router in ROUTERS:
-        web.include_router(router)
+    web.router.routes.extend(_include_routers())
     _map_errors(web)
     web.add_middleware(_Shield)
     return web
+
+
+@cache
+def _include_routers() -> list[BaseRoute]:
+    """Return the page's routes. What FastAPI works out of each at its first use serves them all."""
+    web = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    for router in ROUTERS:
+        web.include_router(router)
+    return web.router.routes
 
 
 class _Shield:
