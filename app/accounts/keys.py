@@ -223,14 +223,20 @@ def _works(at: datetime) -> Any:
     )
 
 
+def check_binding(role: str, user: str | None) -> Fault | None:
+    """Return what is wrong with a key of ``role`` that acts as ``user``."""
+    if role == "user" and user is None:
+        return Fault("/user", "required", "A key of role user is bound to one user id.")
+    if role != "user" and user is not None:
+        return Fault("/user", "not_allowed", f"A key of role {role} is bound to no user.")
+    return None
+
+
 def _find_faults(
     role: str, user: str | None, expires_at: datetime | None, at: datetime
 ) -> list[Fault]:
-    faults = []
-    if role == "user" and user is None:
-        faults.append(Fault("/user", "required", "A key of role user is bound to one user id."))
-    if role != "user" and user is not None:
-        faults.append(Fault("/user", "not_allowed", f"A key of role {role} is bound to no user."))
+    unfit = check_binding(role, user)
+    faults = [] if unfit is None else [unfit]
     if expires_at is not None and expires_at <= at:
         faults.append(Fault("/expires_at", "in_the_past", "Give a time to come."))
     return faults

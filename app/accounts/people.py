@@ -99,9 +99,13 @@ def save_person(
     address: object,
     language: str | None,
     at: datetime,
+    faults: Sequence[Fault] = (),
 ) -> Person:
-    """Replace what is known of a user, whose row is made where there is none."""
-    faults: list[Fault] = []
+    """Replace what is known of a user, whose row is made where there is none.
+
+    faults: what the door found already. Raises ``Refused`` with them and all that is found here.
+    """
+    faults = list(faults)
     if name is not None and UNPRINTABLE.search(name):
         faults.append(Fault("/name", "invalid_character", "A name has no control characters."))
     if language is not None and not _LANGUAGE.fullmatch(language):

@@ -149,7 +149,7 @@ _PROBLEM: dict[str, Any] = {
             "instance": "/keys",
             "code": "required",
             "errors": [
-                {"pointer": "/name", "code": "required", "detail": "Field required."},
+                {"pointer": "/name", "code": "required", "detail": "This is required."},
                 {
                     "pointer": "/rolle",
                     "code": "unknown_field",

@@ -3,7 +3,8 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from app.accounts import keys
 from app.accounts.keys import KeyRow
@@ -22,8 +23,18 @@ class NewKey(Body):
 
     role: Annotated[Role, Choice]
     name: Annotated[Name, Field(max_length=200, examples=["Accounting module"])]
-    user: UserId | None = Field(None, description="The user it acts as: exactly for role `user`.")
+    user: UserId | None = Field(
+        None, description="The user it acts as: exactly for role `user`.", validate_default=True
+    )
     expires_at: Instant | None = Field(None, description="When it stops working; absent: never.")
+
+    @field_validator("user")
+    @classmethod
+    def _fit_role(cls, user: str | None, info: ValidationInfo) -> str | None:
+        unfit = keys.check_binding(info.data["role"], user) if "role" in info.data else None
+        if unfit is not None:
+            raise PydanticCustomError(unfit.code, unfit.detail)
+        return user
 
 
 class Rotation(Body):

@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
+from pydantic_core import PydanticCustomError
 from sqlalchemy.engine import Connection
 
 from app.accounts.caller import Caller
@@ -15,7 +16,7 @@ from app.api.order import ReferenceBody
 from app.api.show import Message, MessageDetail, show_attempt, show_message
 from app.api.sign_in import TheAdmin, TheSender
 from app.db import new_id
-from app.errors import Fault, Missing, Refused
+from app.errors import Missing
 from app.outbox import again
 from app.outbox.cancel import cancel, cancel_by_reference
 from app.outbox.carry import read_body
@@ -36,10 +37,16 @@ router = APIRouter(route_class=Route, tags=["messages"])
 TheMessage = Annotated[str, Path(description="The message's id.")]
 
 
+def _require_member(reference: ReferenceBody) -> ReferenceBody:
+    if not any((reference.type, reference.number, reference.customer)):
+        raise PydanticCustomError("required", "Name the type, number or customer of the document")
+    return reference
+
+
 class CancelBody(Body):
     """Which messages: all members that are given must be equal."""
 
-    reference: ReferenceBody
+    reference: Annotated[ReferenceBody, AfterValidator(_require_member)]
 
 
 class CancelledMessages(BaseModel):
@@ -155,9 +162,6 @@ async def cancel_messages(
 ) -> CancelledMessages:
     """Cancel every own message about a document, as far as it has not been handed over."""
     named = Reference(body.reference.type, body.reference.number, body.reference.customer)
-    if named == Reference():
-        detail = "Name the type, number or customer of the document."
-        raise Refused(detail, faults=[Fault("/reference", "required", detail)])
     done = await office.db.write(cancel_by_reference, caller, named)
     return CancelledMessages(cancelled=list(done.cancelled), too_late=list(done.too_late))
 

@@ -41,6 +41,17 @@ _CODES = {
     "string_pattern_mismatch": "invalid_format",
     "value_error": "invalid_value",
 }
+# Where pydantic speaks of Python.
+_DETAILS = {
+    "extra_forbidden": "There is no such member.",
+    "missing": "This is required.",
+    "model_type": "Give an object.",
+    "model_attributes_type": "Give an object.",
+    "dict_type": "Give an object.",
+    "list_type": "Give a list.",
+    "string_type": "Give text.",
+    "bool_type": "Give true or false.",
+}
 _log = structlog.get_logger()
 
 
@@ -56,7 +67,7 @@ def to_faults(found: Sequence[Mapping[str, Any]], skip: int = 0) -> list[Fault]:
             pointer(error["loc"][skip:]),
             _CODES.get(error["type"])
             or ("wrong_type" if error["type"].endswith(("_type", "_parsing")) else error["type"]),
-            f"{error['msg'].rstrip('.')}.",
+            _DETAILS.get(error["type"]) or f"{error['msg'].rstrip('.')}.",
         )
         for error in found
     ]

@@ -6,15 +6,18 @@ from typing import Annotated, Any
 
 import anyio
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, Field
+from fastapi import Body as JsonBody
+from pydantic import BaseModel, Field, WithJsonSchema
 from sqlalchemy.engine import Connection
 
 from app.accounts.people import Person, read_person
 from app.api.body import Body, Route, UserId
+from app.api.collect import collect
 from app.api.gate import (
     Page,
     TheOffice,
 )
+from app.api.order import Language
 from app.api.sign_in import TheSender
 from app.configuration.fill import fill
 from app.configuration.language import read_language
@@ -97,12 +100,15 @@ class RenderBody(Body):
     subject: str | None = None
     body: str | None = None
     user: UserId | None = None
-    language: str | None = Field(None, max_length=35)
+    language: Language | None = None
     level: Level = 1
     macros: dict[str, Any] = Field({}, examples=[{"numer": "FV 12/2026"}])
     documents: list[dict[str, Any]] = Field([])
     requires: list[str] = Field([])
     strict_macros: bool | None = None
+
+
+Given = Annotated[dict[str, Any], WithJsonSchema(RenderBody.model_json_schema()), JsonBody()]
 
 
 class ShownRendering(BaseModel):
@@ -156,7 +162,7 @@ async def read_effective_template(
 ) -> Template:
     """Show the template that a send uses: language before scope."""
     acting = caller.acts_as(user)
-    wanted = _read_language(language, "")
+    wanted = _read_language(language)
 
     def find(tx: Connection) -> FoundTemplate:
         return find_template(tx, look_up(tx, acting), acting, name, wanted, level)
@@ -174,15 +180,13 @@ async def read_effective_template(
 
 
 @router.post("/templates/render")
-async def render_template(
-    caller: TheSender, office: TheOffice, asked: RenderBody
-) -> ShownRendering:
+async def render_template(caller: TheSender, office: TheOffice, given: Given) -> ShownRendering:
     """Render by exactly the code that sends; nothing is stored."""
+    asked, faults = collect(RenderBody, given)
     user = caller.acts_as(asked.user)
-    faults: list[Fault] = []
     macros, wrong_macros = parse_macros(asked.macros, "/macros")
     documents, wrong_documents = parse_documents(asked.documents, "/documents")
-    if asked.name is None and asked.subject is None and asked.body is None:
+    if all(given.get(name) is None for name in ("name", "subject", "body")):
         faults.append(Fault("/name", "required", "Name a template, or give subject and body."))
     refuse([*faults, *wrong_macros, *wrong_documents])
     ground = await office.db.read(_read_ground, asked, user)
@@ -218,7 +222,7 @@ class _Ground:
 
 def _read_ground(tx: Connection, asked: RenderBody, user: str | None) -> _Ground:
     resolved = look_up(tx, user)
-    language = _read_language(asked.language, "/language")
+    language = asked.language
     if asked.name is None or (asked.subject is not None and asked.body is not None):
         tag = prefer_languages(tx, resolved, user, language)[0]
         found = make_inline(asked.subject or "", asked.body or "", tag)
@@ -239,11 +243,11 @@ def _read_ground(tx: Connection, asked: RenderBody, user: str | None) -> _Ground
     )
 
 
-def _read_language(language: str | None, pointer: str) -> str | None:
+def _read_language(language: str | None) -> str | None:
     tag = None if language is None else read_language(language)
     if language is not None and tag is None:
         detail = "Give a language tag such as pl or fr-CH."
-        raise Refused(detail, faults=[Fault(pointer, "invalid_language", detail)])
+        raise Refused(detail, faults=[Fault("", "invalid_language", detail)])
     return tag
 
 

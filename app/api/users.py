@@ -3,12 +3,14 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path
-from pydantic import BaseModel, Field
+from fastapi import Body as JsonBody
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from app.accounts import people
 from app.accounts.caller import Caller
 from app.accounts.people import Person
 from app.api.body import Addresses, Body, Route, ShownInstant, UserId
+from app.api.collect import collect
 from app.api.gate import After, Limit, Page, TheOffice, cut_page, decode_cursor
 from app.api.scope import Reader, Writer
 from app.api.sign_in import Guard, TheCaller
@@ -31,6 +33,9 @@ class UserBody(Body):
     active_scope: _Ignored = None
     created_at: _Ignored = None
     updated_at: _Ignored = None
+
+
+Given = Annotated[dict[str, Any], WithJsonSchema(UserBody.model_json_schema()), JsonBody()]
 
 
 class User(BaseModel):
@@ -71,8 +76,9 @@ async def read_user(office: TheOffice, user: TheUser) -> User:
 
 
 @router.put("/users/{user}", dependencies=[Writer])
-async def put_user(caller: TheCaller, office: TheOffice, user: TheUser, body: UserBody) -> User:
+async def put_user(caller: TheCaller, office: TheOffice, user: TheUser, given: Given) -> User:
     """Say who a user is. What is absent is removed."""
+    body, faults = collect(UserBody, given)
     saved = await office.db.write(
         people.save_person,
         caller,
@@ -81,6 +87,7 @@ async def put_user(caller: TheCaller, office: TheOffice, user: TheUser, body: Us
         address=body.address,
         language=body.language,
         at=office.clock(),
+        faults=faults,
     )
     return _show(saved)
 
