@@ -1,12 +1,13 @@
 """Reading a body so that one wrong member does not hide what is wrong with the others."""
 
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from app.api.problem import to_faults
-from app.errors import Fault
+from app.errors import Fault, Refused
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -28,3 +29,17 @@ def collect(model: type[Model], raw: object, at: str = "") -> tuple[Model, list[
         )
     except ValidationError:  # a member that has to be there
         return model.model_construct(), faults
+
+
+def refer(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the schema of a body that ``collect`` reads; ``describe`` puts ``model`` in OpenAPI."""
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+@contextmanager
+def gather(faults: list[Fault]) -> Iterator[None]:
+    """Add what is refused inside to ``faults``, so that the next thing is looked at too."""
+    try:
+        yield
+    except Refused as error:
+        faults += error.faults

@@ -13,6 +13,8 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from app.api.batch_order import BatchBody, BatchMessageBody
 from app.api.order import MessageBody, OrderBody
+from app.api.templates import RenderBody
+from app.api.users import UserBody
 from app.settings import read_version
 
 _GUIDE = """\
@@ -97,6 +99,8 @@ _READ_BY_HAND: list[tuple[type[BaseModel], JsonSchemaMode]] = [
     (MessageBody, "validation"),
     (BatchBody, "validation"),
     (BatchMessageBody, "validation"),
+    (RenderBody, "validation"),
+    (UserBody, "validation"),
 ]
 
 _FAULT: dict[str, Any] = {

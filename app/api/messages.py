@@ -10,13 +10,14 @@ from sqlalchemy.engine import Connection
 
 from app.accounts.caller import Caller
 from app.api.body import Body, Instant, Route, UserId
+from app.api.collect import gather
 from app.api.events import Event, read_event_page
 from app.api.gate import After, Limit, Page, TheOffice, decode_cursor, encode_cursor
 from app.api.order import ReferenceBody
 from app.api.show import Message, MessageDetail, show_attempt, show_message
 from app.api.sign_in import TheAdmin, TheSender
 from app.db import new_id
-from app.errors import Missing
+from app.errors import Fault, Missing, refuse
 from app.outbox import again
 from app.outbox.cancel import cancel, cancel_by_reference
 from app.outbox.carry import read_body
@@ -88,9 +89,19 @@ async def list_messages(
     batch_id: Annotated[str | None, Query(max_length=64)] = None,
 ) -> Page[Message]:
     """List messages, the newest first."""
+    statuses: tuple[str, ...] = ()
+    address = before = None
+    faults: list[Fault] = []
+    with gather(faults):
+        statuses = () if status is None else read_statuses(status)
+    with gather(faults):
+        address = None if to is None else read_address(to)
+    with gather(faults):
+        before = None if after is None else decode_cursor(after, str)[0]
+    refuse(faults)
     wanted = Wanted(
-        statuses=() if status is None else read_statuses(status),
-        to=None if to is None else read_address(to),
+        statuses=statuses,
+        to=address,
         user=user,
         reference=Reference(reference_type, reference_number, reference_customer),
         batch_id=batch_id,
@@ -98,7 +109,6 @@ async def list_messages(
         created_before=created_before,
     )
     at = office.clock()
-    before = None if after is None else decode_cursor(after, str)[0]
     page = await office.db.read(find_messages, caller, wanted, after=before, limit=limit, at=at)
     following = None if page.following is None else encode_cursor(page.following)
     return Page(data=[show_message(each, at=at) for each in page.found], next=following)

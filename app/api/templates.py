@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from app.accounts.people import Person, read_person
 from app.api.body import Body, Route, UserId
-from app.api.collect import collect
+from app.api.collect import collect, refer
 from app.api.gate import (
     Page,
     TheOffice,
@@ -108,7 +108,7 @@ class RenderBody(Body):
     strict_macros: bool | None = None
 
 
-Given = Annotated[dict[str, Any], WithJsonSchema(RenderBody.model_json_schema()), JsonBody()]
+Given = Annotated[dict[str, Any], WithJsonSchema(refer(RenderBody)), JsonBody()]
 
 
 class ShownRendering(BaseModel):

@@ -10,7 +10,7 @@ from app.accounts import people
 from app.accounts.caller import Caller
 from app.accounts.people import Person
 from app.api.body import Addresses, Body, Route, ShownInstant, UserId
-from app.api.collect import collect
+from app.api.collect import collect, refer
 from app.api.gate import After, Limit, Page, TheOffice, cut_page, decode_cursor
 from app.api.scope import Reader, Writer
 from app.api.sign_in import Guard, TheCaller
@@ -35,7 +35,7 @@ class UserBody(Body):
     updated_at: _Ignored = None
 
 
-Given = Annotated[dict[str, Any], WithJsonSchema(UserBody.model_json_schema()), JsonBody()]
+Given = Annotated[dict[str, Any], WithJsonSchema(refer(UserBody)), JsonBody()]
 
 
 class User(BaseModel):
