@@ -38,7 +38,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.types import TypeDecorator
 
-from app.bells import Bells
+from app.bells import Bells, Kind
 from app.engines import dial_postgres, open_postgres, open_sqlite
 from app.errors import AwizoError, Unavailable
 from app.lanes import Item, Merged, ReadLane, T, WriteLane, run_merged
@@ -176,13 +176,16 @@ class Database:
             return result
         return await self._lane.put(verb, item, grouped=True)
 
-    def ring(self) -> None:
-        """Wake all that wait for work, in every process (after a commit, in the event loop)."""
-        self._bells.ring()
+    def ring(self, kind: Kind = "work") -> None:
+        """Wake whoever waits, in every process (after a commit, in the event loop).
 
-    def add_bell(self, bell: asyncio.Event) -> None:
+        kind: ``work`` wakes all; ``verdict`` only those who wait for verdicts.
+        """
+        self._bells.ring(kind)
+
+    def add_bell(self, bell: asyncio.Event, kind: Kind = "work") -> None:
         """Have ``ring`` set ``bell``; on SQLite only a ``ring`` of this process does."""
-        self._bells.add(bell)
+        self._bells.add(bell, kind)
 
     def remove_bell(self, bell: asyncio.Event) -> None:
         """Undo ``add_bell``."""

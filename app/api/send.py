@@ -172,12 +172,12 @@ async def wait_for_verdicts(
 ) -> dict[str, Any] | None:
     """Return the message once every recipient has a first verdict; None when time is up.
 
-    Between two looks it holds no thread and no connection; a worker in this process wakes it.
+    Between two looks it holds no thread and no connection; a worker wakes it (see `bells`).
     """
     loop = asyncio.get_running_loop()
     end = loop.time() + wait_s
     bell = asyncio.Event()
-    office.db.add_bell(bell)
+    office.db.add_bell(bell, "verdict")
     try:
         while True:
             bell.clear()

@@ -58,7 +58,7 @@ async def crash(
         accepted: set[str] = set()
         for each in workers:
             await house.until_at_work(each)
-        driver = asyncio.create_task(_drive(client, messages, accepted))
+        driver = asyncio.create_task(drive(client, messages, accepted))
         api_at = set(chance.sample(range(worker_kills), api_kills))
         for number in range(worker_kills):
             await asyncio.sleep(chance.uniform(0.05, 0.4))
@@ -75,10 +75,11 @@ async def crash(
         await until(lambda: house.count_unfinished() < left, 60, lambda: workers[0].said[-2000:])
     for each in workers:
         each.kill()
-    return house.read(lambda tx: _count(tx, peer, accepted, worker_kills, api_kills))
+    return house.read(lambda tx: take_tally(tx, peer, accepted, worker_kills, api_kills))
 
 
-async def _drive(client: httpx.AsyncClient, messages: int, accepted: set[str]) -> None:
+async def drive(client: httpx.AsyncClient, messages: int, accepted: set[str]) -> None:
+    """Send so many messages, each until it is answered; note the ids of those answered 202."""
     numbers = iter(range(messages))
 
     async def send_some() -> None:
@@ -100,6 +101,8 @@ async def _send(client: httpx.AsyncClient, number: int, body: dict[str, object])
             await asyncio.sleep(0.05)
             continue
         if answer.status_code == 503:
+            assert int(answer.headers["Retry-After"]) > 0
+            assert answer.json()["retryable"]
             await asyncio.sleep(0.05)
             continue
         assert answer.status_code == 202, answer.text
@@ -107,9 +110,10 @@ async def _send(client: httpx.AsyncClient, number: int, body: dict[str, object])
         return identity
 
 
-def _count(
-    tx: Connection, peer: Peer, accepted: set[str], worker_kills: int, api_kills: int
+def take_tally(
+    tx: Connection, peer: Peer, accepted: set[str], worker_kills: int = 0, api_kills: int = 0
 ) -> Tally:
+    """Hold what the mail server took against what was accepted."""
     names = dict(tx.execute(select(message.c.message_id, message.c.id)).all())
     copies = Counter(
         (names[taken.message_id], address) for taken in peer.taken for address in taken.recipients
