@@ -1,11 +1,15 @@
 """Overview, first run, keys, audit, system."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.accounts.tables import api_key
+from app.outbox.beat import beat
+from app.outbox.tables import worker
+from app.settings import read_version
 
 pytestmark = pytest.mark.anyio
 ADMINS_ONLY = ["/ui/keys", "/ui/audit", "/ui/system", "/ui/start", "/ui/start/done"]
@@ -143,6 +147,17 @@ async def test_the_audit_shows_what_changed_and_no_secret(signed_in):
 async def test_the_system_shows_limits_in_force(signed_in):
     html = (await (await signed_in("admin")).get("/ui/system")).text
     assert "SQLite" in html and "25\u00a0MiB" in html and "1m, 5m*2" in html
+
+
+async def test_the_system_lists_every_worker_and_which_is_silent(signed_in, office):
+    for worker_id in ("alive", "died"):
+        await office.db.write(beat, worker_id)
+    long_ago = datetime.now(UTC) - timedelta(minutes=1)
+    died = update(worker).where(worker.c.id == "died").values(seen_at=long_ago)
+    await office.db.write(lambda tx: tx.execute(died))
+    html = (await (await signed_in("admin")).get("/ui/system")).text
+    assert html.count(f'<td data-label="Version">{read_version()}</td>') == 2
+    assert html.count(">silent</span>") == 1
 
 
 @pytest.mark.parametrize(
