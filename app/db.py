@@ -60,6 +60,8 @@ Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresq
 _POOL_SIZE = 8
 _HOUSE_LOCK = 0x41575A  # "AWZ": sets our advisory locks apart from others in this database
 _CONFLICTS = {"40001", "40P01"}  # serialization failure, deadlock: the database asks to try again
+_LOCKED = "55P03"  # lock_timeout is over
+_TOO_BUSY = "The database is too busy; try again shortly."
 _TRIES = 5
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 
@@ -219,13 +221,14 @@ class Database:
                     committing = engine is self._engine
                 return result
             except PoolTimeout as error:
-                raise Unavailable(
-                    "The database is too busy; try again shortly.", retry_after_s=2
-                ) from error
+                raise Unavailable(_TOO_BUSY, retry_after_s=2) from error
             except (OperationalError, InterfaceError) as error:
-                if getattr(error.orig, "sqlstate", None) in _CONFLICTS and attempt + 1 < _TRIES:
+                state = getattr(error.orig, "sqlstate", None)
+                if state in _CONFLICTS and attempt + 1 < _TRIES:
                     time.sleep(0.01 * 2**attempt)
                     continue
+                if state in _CONFLICTS or state == _LOCKED:
+                    raise Unavailable(_TOO_BUSY, retry_after_s=2) from error
                 raise _as_unavailable(error, committing) from error
             except DBAPIError as error:
                 if error.connection_invalidated:

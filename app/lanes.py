@@ -171,7 +171,8 @@ class WriteLane:
         except BaseException as error:
             # Where the database is away they would wait for it one after the other; and a commit
             # that broke off may stand, so that a repetition would store everything twice.
-            if len(group) > 1 and not isinstance(error, Unavailable):
+            is_away = isinstance(error, Unavailable) and error.code == "database_away"
+            if len(group) > 1 and not is_away:
                 for job in group:
                     self._run([job])
                 return

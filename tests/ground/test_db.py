@@ -352,6 +352,27 @@ async def test_a_group_whose_commit_broke_off_is_not_repeated(postgres):
     assert ran == [0, 0, 1]
 
 
+async def test_who_waits_for_a_lock_in_vain_takes_nobody_with_it(postgres, postgres_url):
+    await postgres.write(add, "held")
+
+    def touch(tx, name):
+        tx.execute(text("set local lock_timeout = '50ms'"))
+        tx.execute(update(person).where(person.c.id == name).values(name="new"))
+
+    with psycopg.connect(postgres_url) as other:
+        other.execute("select 1 from person where id = 'held' for update")
+        plug = Plug(postgres)
+        await plug.begun()
+        verbs = [(add, "a"), (touch, "held"), (add, "b")]
+        calls = [asyncio.ensure_future(postgres.write_grouped(verb, name)) for verb, name in verbs]
+        await asyncio.sleep(0)
+        await plug.pull()
+        results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(result) for result in results] == [str, Unavailable, str]
+    assert "busy" in results[1].detail
+    assert await postgres.read(names) == ["a", "b", "held"]
+
+
 @pytest.mark.parametrize("way", ["write", "write_grouped"])
 async def test_who_may_have_stored_something_is_told_so(postgres, way):
     def cut_before_the_commit(tx):
