@@ -10,7 +10,7 @@ import asyncio
 import os
 import random
 import socket
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import count
@@ -46,6 +46,7 @@ class Worker:
         self._wakes: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._carriers: defaultdict[str, dict[asyncio.Task[None], Carrier]] = defaultdict(dict)
         self._active: set[str] = set()
+        self._cuts: Counter[str] = Counter()
         self._numbers = count(1)
         self._policy = Policy(parse_schedule(office.settings.retry_schedule))
 
@@ -145,6 +146,7 @@ class Worker:
             active=self._active,
             next_number=self._numbers.__next__,
             more=lambda: self._add_carrier(account_id),
+            cuts=self._cuts,
         )
         task = asyncio.create_task(carrier.run())
         carriers[task] = carrier

@@ -48,7 +48,7 @@ def retry(tx: Connection, caller: Caller, message_id: str) -> None:
         due_at=at,
         at=at,
         event="queued",
-        values={"tries": 0},
+        tries=0,
     )
     refresh(tx, lock_visible(tx, caller, message_id), at)
 

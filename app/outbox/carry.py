@@ -1,7 +1,8 @@
-"""What a carrier reads and writes: the account it works for, the body, the end of a try."""
+"""What a carrier reads and writes: the account it works for, the bodies, the end of tries."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -14,8 +15,8 @@ from app.db import lock_rows, now
 from app.errors import Missing
 from app.outbox.health import note_success, note_trouble, read_health
 from app.outbox.judge import read_lot
-from app.outbox.queue import Claimed, Wait, claim
-from app.outbox.settle import Outcome, Policy, settle
+from app.outbox.queue import MOST_BYTES, Claimed, Wait, claim
+from app.outbox.settle import Settlement, settle
 from app.outbox.tables import message_body
 
 
@@ -23,13 +24,16 @@ from app.outbox.tables import message_body
 class Carriage:
     """An account as a carrier sees it.
 
-    saw_starttls, refused_dsn: what its present server did before. may_widen: more than one
-    connection is in order (no lots, and not the one trial after trouble).
+    saw_starttls, refused_dsn, broke_pipelining: what its present server did before. has_failed: the
+    next session is the trial after trouble. may_widen: more than one connection is in order (no
+    lots, and no trial).
     """
 
     stored: StoredAccount
     saw_starttls: bool
     refused_dsn: bool
+    broke_pipelining: bool
+    has_failed: bool
     may_widen: bool
     any_port: bool = True  # the port was checked when the configuration was saved
 
@@ -45,99 +49,152 @@ def load_carriage(tx: Connection, account_id: str) -> Carriage:
         stored=stored,
         saw_starttls=server is not None and health.starttls_seen == server,
         refused_dsn=server is not None and health.dsn_refused == server,
+        broke_pipelining=server is not None
+        and health.pipelining_broken == _name_day(server, now(tx)),
+        has_failed=health.failures > 0,
         may_widen=health.failures == 0
         and not (stored.settings is not None and stored.settings.batch_limit),
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages claimed at one stroke, and whose mail they are. bodies: by message; those of large
+    messages and of erased ones are not among them."""
+
+    carriage: Carriage
+    claimed: tuple[Claimed, ...]
+    bodies: Mapping[str, bytes]
+
+
+def claim_batch(
+    tx: Connection, account_id: str, claim_id: str, *, lease_s: float, delivery: str, most: int
+) -> Batch | Wait | None:
+    """Claim the account's next messages, to be carried by its configuration as it stands now."""
+    carriage = load_carriage(tx, account_id)
+    settings = carriage.stored.settings
+    if settings is not None and settings.password_mode == "ask":
+        most = 1  # each may have a login of its own
+    claimed = claim(
+        tx,
+        account_id,
+        claim_id,
+        lease_s=lease_s,
+        lot=read_lot(settings),
+        delivery=delivery,
+        most=most,
+    )
+    if isinstance(claimed, Wait):
+        return claimed
+    if not claimed:
+        return None
+    small = [each.message.id for each in claimed if each.message.size_bytes <= MOST_BYTES]
+    return Batch(carriage, tuple(claimed), _read_bodies(tx, small))
+
+
 def read_body(tx: Connection, message_id: str) -> bytes | None:
     """Return the finished message, or None where it was erased."""
-    raw = tx.scalar(select(message_body.c.raw).where(message_body.c.message_id == message_id))
-    return None if raw is None else bytes(raw)
+    return _read_bodies(tx, [message_id]).get(message_id)
 
 
-def claim_next(
-    tx: Connection, account_id: str, claim_id: str, *, lease_s: float, delivery: str
-) -> tuple[Carriage, Claimed | Wait | None]:
-    """Claim the account's next message, to be carried by its configuration as it stands now."""
-    carriage = load_carriage(tx, account_id)
-    lot = read_lot(carriage.stored.settings)
-    claimed = claim(tx, account_id, claim_id, lease_s=lease_s, lot=lot, delivery=delivery)
-    return carriage, claimed
+def _read_bodies(tx: Connection, message_ids: Collection[str]) -> dict[str, bytes]:
+    found = tx.execute(
+        select(message_body.c.message_id, message_body.c.raw).where(
+            message_body.c.message_id.in_(message_ids)
+        )
+    )
+    return {message_id: bytes(raw) for message_id, raw in found}
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """What a session that stood tells of its server (``host:port``)."""
+
+    server: str
+    capabilities: Mapping[str, Any]
+    starttls_offered: bool
+    dsn_refused: bool
+    pipelining_broken: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """How a try went, beside its outcomes.
+    """A try and what it tells of its account.
 
-    version: of the configuration it was made with. capabilities: given where a session stood.
-    trouble: cause and words of what pauses the account.
+    version: of the configuration it was made with. stand: where it is to be noted. trouble: cause
+    and words of what pauses the account.
     """
 
+    settlement: Settlement
     version: int
-    server: str | None = None
-    tls: str | None = None
-    capabilities: Mapping[str, Any] | None = None
-    starttls_offered: bool = False
-    dsn_refused: bool = False
+    stand: Stand | None = None
     trouble: tuple[str, str] | None = None
-    reached_mail: bool = True
+
+    @property
+    def account_id(self) -> str:
+        """The account whose mail it was."""
+        return str(self.settlement.claimed.message.account_id)
 
 
-def settle_session(
-    tx: Connection,
-    claimed: Claimed,
-    outcomes: tuple[Outcome, ...],
-    tried: Tried,
-    *,
-    policy: Policy,
-    jitter: float,
-) -> bool:
-    """Settle a try and note on the account how its server did; False where we were fenced off."""
-    account_id = claimed.message.account_id
-    blames_configuration = tried.trouble is not None or any(each.hold for each in outcomes)
-    if blames_configuration and _was_changed(tx, account_id, tried.version):
-        # What the old configuration came to says nothing of the new one: at once again.
-        outcomes = tuple(replace(each, hold=None) for each in outcomes)
-    elif tried.trouble is not None:
-        cause, detail = tried.trouble
-        note_trouble(tx, account_id, cause=cause, detail=detail, at=now(tx))
-    elif tried.capabilities is not None:
-        _note_session(tx, account_id, tried)
-    return settle(
+def settle_tries(tx: Connection, asked: Sequence[Tried]) -> list[bool]:
+    """Settle tries and note on the accounts how their servers did; False where fenced off.
+
+    Merged verb.
+    """
+    blaming = [
+        each
+        for each in asked
+        if each.trouble is not None or any(one.hold for one in each.settlement.outcomes)
+    ]
+    versions = _lock_versions(tx, {each.account_id for each in blaming})
+    # What the old configuration came to says nothing of the new one: at once again.
+    outdated = {id(each) for each in blaming if versions.get(each.account_id) != each.version}
+    settled = settle(
         tx,
-        claimed,
-        outcomes,
-        policy=policy,
-        jitter=jitter,
-        server=tried.server,
-        tls=tried.tls,
-        reached_mail=tried.reached_mail,
+        [_drop_holds(one.settlement) if id(one) in outdated else one.settlement for one in asked],
     )
+    for each in sorted(asked, key=lambda one: one.account_id):
+        if each.trouble is not None:
+            if id(each) not in outdated:
+                cause, detail = each.trouble
+                note_trouble(tx, each.account_id, cause=cause, detail=detail, at=now(tx))
+        elif each.stand is not None:
+            _note_stand(tx, each.account_id, each.stand)
+    return settled
 
 
-def _was_changed(tx: Connection, account_id: str, version: int) -> bool:
-    """Tell whether somebody saved the configuration meanwhile; nobody does until the commit."""
-    query = select(account.c.version).where(account.c.id == account_id)
-    return bool(tx.scalar(lock_rows(tx, query)) != version)
+def _lock_versions(tx: Connection, account_ids: Collection[str]) -> dict[str, int]:
+    """Return what the configurations' versions are until the commit."""
+    if not account_ids:
+        return {}
+    query = select(account.c.id, account.c.version).where(account.c.id.in_(account_ids))
+    found = tx.execute(lock_rows(tx, query.order_by(account.c.id)))
+    return {row.id: row.version for row in found}
 
 
-def _note_session(tx: Connection, account_id: str, tried: Tried) -> None:
+def _drop_holds(settlement: Settlement) -> Settlement:
+    outcomes = tuple(replace(each, hold=None) for each in settlement.outcomes)
+    return replace(settlement, outcomes=outcomes)
+
+
+def _note_stand(tx: Connection, account_id: str, stand: Stand) -> None:
     """Remember what the server can do; written only where it is news, because it is a hot row."""
     known = read_health(tx, account_id)
     # Under TLS from the first byte STARTTLS is not offered; that takes nothing back.
-    starttls_seen = tried.server if tried.starttls_offered else known.starttls_seen
-    refused = tried.server if tried.dsn_refused else None
+    starttls_seen = stand.server if stand.starttls_offered else known.starttls_seen
+    dsn_refused = stand.server if stand.dsn_refused else None
+    pipelining_broken = _name_day(stand.server, now(tx)) if stand.pipelining_broken else None
     shown = {
         name: list(value) if isinstance(value, tuple) else value
-        for name, value in (tried.capabilities or {}).items()
+        for name, value in stand.capabilities.items()
     }
     if (
         known.succeeded_at is not None
         and known.failures == 0
         and dict(known.capabilities or {}) == shown
         and known.starttls_seen == starttls_seen
-        and known.dsn_refused == refused
+        and known.dsn_refused == dsn_refused
+        and known.pipelining_broken == pipelining_broken
     ):
         return
     note_success(
@@ -146,5 +203,11 @@ def _note_session(tx: Connection, account_id: str, tried: Tried) -> None:
         at=now(tx),
         capabilities=shown,
         starttls_seen=starttls_seen,
-        dsn_refused=refused,
+        dsn_refused=dsn_refused,
+        pipelining_broken=pipelining_broken,
     )
+
+
+def _name_day(server: str, at: datetime) -> str:
+    """Groups are tried again every day: what breaks them is often mended without a word."""
+    return f"{server} {at:%Y-%m-%d}"

@@ -1,47 +1,39 @@
-"""Delivery: one carrier is one SMTP connection of one account, and takes its mail one by one.
+"""Delivery: one carrier is one SMTP connection of one account, and takes its mail batch by batch.
 
 claim → open or reuse a session → envelope and body → mark (committed) → final dot → settle.
+The next batch is claimed while the last one travels, and settling waits for nobody, so that the
+connection never waits for the database. A batch grows while all goes well and quickly: behind a slow
+server little is held that a person may want to cancel.
 No transaction waits for a socket (G7). What a server does delays its own account only (G11):
 every account has carriers of its own, and a session belongs to one account *and* one credential.
 """
 
 import asyncio
-import random
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-
-import structlog
+from collections import Counter, deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 
 from app.configuration.load import open_password
 from app.configuration.model import StoredAccount
 from app.configuration.secrets import open_for_target
 from app.errors import Unavailable
 from app.outbox.accept import smtp_password_place
-from app.outbox.carry import Carriage, Tried, claim_next, read_body, settle_session
-from app.outbox.judge import (
-    describe_failed,
-    find_trouble,
-    hold_all,
-    is_redirect,
-    judge,
-    judge_failed,
-    make_envelope,
-    make_target,
-    reached_mail,
-    refuse_erased,
-    return_all,
-    spread,
-)
+from app.outbox.carry import Batch, Carriage, claim_batch, read_body
+from app.outbox.judge import hold_all, is_redirect, make_envelope, make_target, refuse_erased
 from app.outbox.office import Office
-from app.outbox.queue import Claimed, Wait, mark
-from app.outbox.settle import Outcome, Policy
-from app.settings import parse_schedule
+from app.outbox.queue import Claimed, Mark, Wait, mark
+from app.outbox.settler import Settler
 from app.vault import CannotOpen
+from app.wire.conveyor import Conveyor
+from app.wire.envelope import Envelope, Transaction
 from app.wire.session import Session
 from app.wire.steps import SessionFailed
 from app.wire.target import Secret
 
-_log = structlog.get_logger()
+_AHEAD_MOST = 32
+_CUTS = 2  # sessions in a row that broke at their first group: the third does without groups
+_AHEAD_S = 0.5  # a batch should not be in our hands for longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +42,28 @@ class _Key:
 
     version: int
     password: Secret | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    """A message in our hands, as the conveyor knows it."""
+
+    office: Office
+    claimed: Claimed
+    envelope: Envelope
+    body: bytes
+
+    def is_wanted(self) -> bool:
+        not_after = self.claimed.message.not_after
+        return not_after is None or self.office.clock() < not_after
+
+    async def before_dot(self, accepted: tuple[int, ...]) -> bool:
+        ids = [each.id for each in self.claimed.recipients]
+        marked = ids if self.office.settings.redirect_to else [ids[index] for index in accepted]
+        try:
+            return await self.office.db.write_merged(mark, Mark(self.claimed.id, tuple(marked)))
+        except Unavailable:
+            return False  # without a durable mark no dot: handed back untried
 
 
 class Carrier:
@@ -66,8 +80,12 @@ class Carrier:
         active: set[str],
         next_number: Callable[[], int],
         more: Callable[[], None],
+        cuts: Counter[str],
     ) -> None:
-        """active: ids of claims whose leases the worker renews. more: ask for another carrier."""
+        """active: ids of claims whose leases the worker renews. more: ask for another carrier.
+
+        cuts: by account, sessions in a row that broke at their first group of commands.
+        """
         self._office = office
         self._account_id = account_id
         self._worker_id = worker_id
@@ -76,10 +94,14 @@ class Carrier:
         self._active = active
         self._next_number = next_number
         self._more = more
-        self._policy = Policy(parse_schedule(office.settings.retry_schedule))
+        self._cuts = cuts
+        self._settler = Settler(office, worker_id, active)
         self._session: Session | None = None
         self._key: _Key | None = None
-        self._server: str | None = None
+        self._hand: deque[_Job] = deque()
+        self._in_trouble = False
+        self._claiming: asyncio.Task[Batch | Wait | None] | None = None
+        self._ahead = 1
 
     async def run(self) -> None:
         """Carry mail until none is due, then keep the connection for a while."""
@@ -92,7 +114,7 @@ class Carrier:
                 if not self._wake.is_set():  # while it said goodbye
                     return
         finally:
-            await self._close_session()
+            await self._finish()
 
     def abort(self) -> bool:
         """Drop the connection: a final reply that is still awaited becomes uncertain.
@@ -104,6 +126,16 @@ class Carrier:
         self._session.abort()
         return True
 
+    async def _finish(self) -> None:
+        """Give back what nobody will carry any more."""
+        if self._claiming is not None:
+            with suppress(Unavailable):
+                batch = await self._claiming
+                if isinstance(batch, Batch):
+                    self._settler.return_rest(batch)
+        await self._close_session()
+        await self._settler.wait()
+
     async def _idle(self) -> bool:
         """Wait for the next message; False when it is time to go."""
         idle_s = self._office.settings.connection_idle_s if self._session is not None else 0.05
@@ -114,30 +146,55 @@ class Carrier:
             return False
         return True
 
+    # What is in our hands
+
     async def _carry_next(self) -> bool:
-        """Carry one message; False where none is due."""
-        office = self._office
+        """Carry a batch; False where none is due."""
+        claiming = self._claiming or self._begin_claim()
+        batch = await asyncio.shield(claiming)  # what it claims is ours whatever becomes of us
+        self._claiming = None
+        if batch is None:
+            return False
+        if isinstance(batch, Wait):
+            return await self._wait_for_lot(batch)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        self._in_trouble = False
+        try:
+            await self._carry(batch)
+        finally:
+            self._hand.clear()
+            self._settler.return_rest(batch)
+        is_quick = loop.time() - started < _AHEAD_S
+        self._ahead = min(2 * self._ahead, _AHEAD_MOST) if is_quick and not self._in_trouble else 1
+        return True
+
+    def _begin_claim(self) -> "asyncio.Task[Batch | Wait | None]":
         claim_id = f"{self._worker_id}.{self._next_number()}"
         # Held before the claim commits, so that a slow start cannot lose the lease unrenewed.
         self._active.add(claim_id)
+        self._claiming = asyncio.create_task(self._claim(claim_id, self._ahead))
+        return self._claiming
+
+    async def _claim(self, claim_id: str, most: int) -> Batch | Wait | None:
+        batch: Batch | Wait | None = None
         try:
-            carriage, claimed = await office.db.write_grouped(
-                claim_next,
+            batch = await self._office.db.write_grouped(
+                claim_batch,
                 self._account_id,
                 claim_id,
-                lease_s=office.settings.lease_s,
-                delivery=office.settings.delivery,
+                lease_s=self._office.settings.lease_s,
+                delivery=self._office.settings.delivery,
+                most=most,
             )
-            if claimed is None:
-                return False
-            if isinstance(claimed, Wait):
-                return await self._wait_for_lot(claimed)
-            if carriage.may_widen:
-                self._more()
-            await self._carry(claimed, carriage)
         finally:
-            self._active.discard(claim_id)
-        return True
+            if not isinstance(batch, Batch):
+                self._active.discard(claim_id)
+        if isinstance(batch, Batch):
+            self._settler.expect(batch.claimed)
+            if len(batch.claimed) == most and batch.carriage.may_widen:
+                self._more()
+        return batch
 
     async def _wait_for_lot(self, wait: Wait) -> bool:
         try:
@@ -148,37 +205,71 @@ class Carrier:
             return True
         return False
 
-    async def _carry(self, claimed: Claimed, carriage: Carriage) -> None:
-        everyone = [each.id for each in claimed.recipients]
-        nothing = Tried(carriage.stored.version, reached_mail=False)
-        if carriage.stored.settings is None:
-            await self._settle(claimed, hold_all(everyone, "scope_removed"), nothing)
-            return
-        if is_redirect(claimed.message.delivery) and not self._office.settings.redirect_to:
-            # Written while a test ran: only a person can say that its customers are to have it.
-            await self._settle(claimed, hold_all(everyone, "delivery_redirected"), nothing)
-            return
-        try:
-            password = self._open_password(claimed, carriage.stored)
-        except CannotOpen:
-            await self._settle(claimed, hold_all(everyone, "awaiting_password"), nothing)
-            return
-        try:
-            body = await self._office.db.read(read_body, claimed.message.id)
+    async def _carry(self, batch: Batch) -> None:
+        """Carry a batch over as many sessions as it takes, until something is wrong."""
+        carriage = batch.carriage
+        password = await self._take_in_hand(batch)
+        while self._hand and not self._in_trouble:
+            try:
+                session = await self._take_session(carriage, password)
+            except SessionFailed as failed:
+                self._settler.tell_failed(self._hand[0].claimed, carriage.stored, failed)
+                return
+            except Unavailable:
+                return
+
+            def put_down(job: _Job, came: Transaction, session: Session = session) -> None:
+                self._in_trouble |= self._settler.tell(job.claimed, carriage.stored, session, came)
+
+            conveyor = Conveyor[_Job](
+                session, final_reply_timeout_s=self._office.settings.final_reply_timeout_s
+            )
+            await conveyor.carry(self._take, put_down)
+            if session.group_cut:
+                self._cuts[self._account_id] += 1
+            elif session.groups_proven:
+                self._cuts.pop(self._account_id, None)
+            if self._stopping.is_set():
+                return
+            if self._settler.is_behind:
+                await self._settler.wait()
+
+    async def _take_in_hand(self, batch: Batch) -> Secret | None:
+        """Take what can be carried, settle the rest; return the password to log in with."""
+        office, stored, settler = self._office, batch.carriage.stored, self._settler
+        password = None
+        for claimed in batch.claimed:
+            everyone = [each.id for each in claimed.recipients]
+            if stored.settings is None:
+                settler.tell_untried(claimed, stored, hold_all(everyone, "scope_removed"))
+                continue
+            if is_redirect(claimed.message.delivery) and not office.settings.redirect_to:
+                # Written while a test ran: only a person can say that its customers are to have it.
+                settler.tell_untried(claimed, stored, hold_all(everyone, "delivery_redirected"))
+                continue
+            try:
+                password = self._open_password(claimed, stored)
+            except CannotOpen:
+                settler.tell_untried(claimed, stored, hold_all(everyone, "awaiting_password"))
+                continue
+            body = batch.bodies.get(claimed.message.id)
+            if body is None:
+                body = await self._read_body(claimed)
             if body is None:
                 refused = [refuse_erased(each) for each in everyone]
-                await self._settle(claimed, refused, nothing)
-                return
-            session = await self._take_session(carriage, password)
-        except SessionFailed as failed:
-            await self._settle_failed(claimed, carriage, failed)
-        except Unavailable:
-            await self._settle(claimed, return_all(everyone), nothing)
-        except asyncio.CancelledError:  # the worker stops, and nothing has gone out
-            await self._settle(claimed, return_all(everyone), nothing)
-            raise
-        else:
-            await self._send(session, claimed, carriage, body)
+                settler.tell_untried(claimed, stored, refused)
+                continue
+            envelope = make_envelope(office, claimed, office.settings.redirect_to)
+            self._hand.append(_Job(office, claimed, envelope, body))
+        return password
+
+    async def _read_body(self, claimed: Claimed) -> bytes | None:
+        """Return a body that was too large to be read with its claim."""
+        while True:
+            try:
+                return await self._office.db.read(read_body, claimed.message.id)
+            except Unavailable:
+                await asyncio.sleep(1)
 
     def _open_password(self, claimed: Claimed, stored: StoredAccount) -> Secret | None:
         """Return the password to log in with; raise ``CannotOpen`` where it is to be entered."""
@@ -196,118 +287,41 @@ class Carrier:
         password = open_password(self._office.vault, stored)
         return None if password is None else Secret(password)
 
-    async def _take_session(self, account: Carriage, password: Secret | None) -> Session:
+    def _take(self) -> _Job | None:
+        """Give the conveyor its next message, and see to it that there will be more."""
+        if self._stopping.is_set() or self._in_trouble or self._settler.is_behind:
+            return None
+        job = self._hand.popleft() if self._hand else None
+        if self._claiming is None and len(self._hand) <= self._ahead // 2:
+            self._begin_claim()
+        return job
+
+    # The session
+
+    async def _take_session(self, carriage: Carriage, password: Secret | None) -> Session:
         """Return a session of this account and credential, the kept one where it is still good."""
-        key = _Key(account.stored.version, password)
+        key = _Key(carriage.stored.version, password)
         if self._session is not None and (
             self._key != key or not self._session.usable or self._session.is_stale()
         ):
             await self._close_session()
+        if carriage.has_failed:
+            self._settler.forget_stand()
         if self._session is None:
-            settings = account.stored.settings
+            settings = carriage.stored.settings
             if settings is None:
                 raise AssertionError("an account without a server has no session")
             self._session = await Session.open(
-                make_target(settings, password, starttls_seen=account.saw_starttls),
-                policy=self._office.policy(any_port=account.any_port),
+                make_target(settings, password, starttls_seen=carriage.saw_starttls),
+                policy=self._office.policy(any_port=carriage.any_port),
                 ehlo_name=self._office.ehlo_name,
+                pipelining=not carriage.broke_pipelining and self._cuts[self._account_id] < _CUTS,
             )
-            self._session.dsn_refused = account.refused_dsn
+            self._session.dsn_refused = carriage.refused_dsn
             self._key = key
-            self._server = settings.server
         return self._session
-
-    async def _send(
-        self, session: Session, claimed: Claimed, carriage: Carriage, body: bytes
-    ) -> None:
-        office = self._office
-        redirect = office.settings.redirect_to
-        envelope = make_envelope(office, claimed, redirect)
-        ids = [each.id for each in claimed.recipients]
-
-        async def mark_it(accepted: tuple[int, ...]) -> bool:
-            marked = ids if redirect else [ids[index] for index in accepted]
-            try:
-                return await office.db.write_grouped(mark, claimed.id, marked)
-            except Unavailable:
-                return False  # without a durable mark no dot: handed back untried
-
-        transaction = await session.send(
-            envelope,
-            body,
-            before_dot=mark_it,
-            final_reply_timeout_s=office.settings.final_reply_timeout_s,
-        )
-        verdicts = spread(transaction, len(ids), redirect)
-        outcomes = [judge(each, verdict) for each, verdict in zip(ids, verdicts, strict=True)]
-        tried = Tried(
-            version=carriage.stored.version,
-            server=self._server,
-            tls=session.tls_facts.version if session.tls_facts else None,
-            capabilities=asdict(session.capabilities),
-            starttls_offered=session.starttls_offered,
-            dsn_refused=session.dsn_refused,
-            trouble=find_trouble(verdicts),
-            reached_mail=reached_mail(transaction),
-        )
-        await self._settle(claimed, outcomes, tried)
-
-    async def _settle_failed(
-        self, claimed: Claimed, carriage: Carriage, failed: SessionFailed
-    ) -> None:
-        settings = carriage.stored.settings
-        outcomes = [judge_failed(each.id, failed, settings) for each in claimed.recipients]
-        # A refused password of the message's own: the account is not to blame.
-        blamed = not any(each.hold for each in outcomes)
-        tried = Tried(
-            version=carriage.stored.version,
-            server=settings.server if settings else None,
-            trouble=describe_failed(failed) if blamed else None,
-            reached_mail=False,
-        )
-        await self._settle(claimed, outcomes, tried)
-
-    async def _settle(self, claimed: Claimed, outcomes: Sequence[Outcome], tried: Tried) -> None:
-        """Write what came of it, again and again while the database is away."""
-        jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
-        while True:
-            try:
-                ours = await self._office.db.write_grouped(
-                    settle_session,
-                    claimed,
-                    tuple(outcomes),
-                    tried,
-                    policy=self._policy,
-                    jitter=jitter,
-                )
-                break
-            except Unavailable:
-                await asyncio.sleep(1)
-        self._office.db.ring()
-        _write_log(self._office, self._worker_id, claimed, outcomes, ours)
 
     async def _close_session(self) -> None:
         session, self._session, self._key = self._session, None, None
         if session is not None:
             await session.quit() if session.usable else session.abort()
-
-
-def _write_log(
-    office: Office, worker_id: str, claimed: Claimed, outcomes: Sequence[Outcome], ours: bool
-) -> None:
-    names = {each.id: each.address for each in claimed.recipients}
-    for outcome in outcomes:
-        _log.info(
-            "recipient",
-            message=claimed.message.id,
-            recipient=(
-                names[outcome.recipient_id]
-                if office.settings.log_addresses
-                else outcome.recipient_id
-            ),
-            verdict=outcome.verdict or "returned",
-            code=outcome.code,
-            cause=outcome.cause,
-            worker=worker_id,
-            fenced=not ours,
-        )

@@ -33,6 +33,7 @@ class Health:
     capabilities: Mapping[str, Any] | None = None
     starttls_seen: str | None = None
     dsn_refused: str | None = None
+    pipelining_broken: str | None = None
 
 
 def read_health(tx: Connection, account_id: str) -> Health:
@@ -79,6 +80,7 @@ def note_success(
     capabilities: Mapping[str, Any],
     starttls_seen: str | None,
     dsn_refused: str | None,
+    pipelining_broken: str | None,
 ) -> None:
     """Record that a session stood, and what its server can do; close the breaker."""
     ensure_state(tx, account_id)
@@ -94,6 +96,7 @@ def note_success(
             capabilities=dict(capabilities),
             starttls_seen=starttls_seen,
             dsn_refused=dsn_refused,
+            pipelining_broken=pipelining_broken,
         )
     )
 
@@ -128,4 +131,5 @@ def _show(row: Row[Any]) -> Health:
         capabilities=row.capabilities,
         starttls_seen=row.starttls_seen,
         dsn_refused=row.dsn_refused,
+        pipelining_broken=row.pipelining_broken,
     )

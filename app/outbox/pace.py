@@ -5,8 +5,9 @@ final reply of the previous one. The counter is a row, so it holds across proces
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import case, exists, select, update
 from sqlalchemy.engine import Connection
 
 from app.db import lock_rows
@@ -14,10 +15,13 @@ from app.outbox.health import ensure_state
 from app.outbox.tables import account_state, message, recipient
 
 
-def take_place(
-    tx: Connection, account_id: str, *, limit: int, wait_s: float, at: datetime
-) -> datetime | None:
-    """Count one message into the lot; return None, or when to ask again if the lot is full."""
+def take_places(
+    tx: Connection, account_id: str, wanted: int, *, limit: int, wait_s: float, at: datetime
+) -> int | datetime:
+    """Count up to ``wanted`` messages into the lot.
+
+    Return how many have a place, or when to ask again if the lot is full.
+    """
     ensure_state(tx, account_id)
     row = tx.execute(
         lock_rows(
@@ -34,23 +38,30 @@ def take_place(
     if count >= limit:
         # While one is under way its final reply, which starts the pause, is still to come.
         return at + timedelta(seconds=0.2) if busy else row.lot_replied_at + pause
+    taken = min(wanted, limit - count)
     tx.execute(
         update(account_state)
         .where(account_state.c.account_id == account_id)
-        .values(lot_count=count + 1)
+        .values(lot_count=count + taken)
     )
-    return None
+    return taken
 
 
-def note_reply(tx: Connection, account_id: str, *, reached_mail: bool, at: datetime) -> None:
-    """Start the pause anew after a message's last reply; give its place back if MAIL never went."""
-    values = (
-        {"lot_replied_at": at} if reached_mail else {"lot_count": account_state.c.lot_count - 1}
-    )
+def note_replies(
+    tx: Connection, account_id: str, *, replied: int, returned: int, at: datetime
+) -> None:
+    """Start the pause anew after the last reply to a message; give back places of those where
+    MAIL never went."""
+    values: dict[str, Any] = {}
+    if replied:
+        values["lot_replied_at"] = at
+    if returned:
+        count = account_state.c.lot_count
+        values["lot_count"] = case((count > returned, count - returned), else_=0)
     tx.execute(
         update(account_state)
         .where(account_state.c.account_id == account_id, account_state.c.lot_count > 0)
-        .values(**values)
+        .values(values)
     )
 
 

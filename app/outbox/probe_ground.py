@@ -231,7 +231,7 @@ def remember(
     if proven:
         note_success(
             tx, stored.id, at=at, capabilities=found, starttls_seen=starttls_seen,
-            dsn_refused=refused,
+            dsn_refused=refused, pipelining_broken=known.pipelining_broken,
         )  # fmt: skip
         return
     ensure_state(tx, stored.id)

@@ -1,14 +1,17 @@
 """The queue: which accounts have mail, claim, renew, mark; all grouped verbs.
 
-A claim moves the due recipients of one message to ``sending`` under a lease. Its id is the fence:
+A claim moves the due recipients of some messages to ``sending`` under a lease. Its id is the fence:
 mark and settle touch only rows that still carry it, so a worker that slept past its lease changes
 nothing. ``mark`` is committed before the final dot goes out (G6): a claim that is lost after its
 mark is ``uncertain``, before it a clean retry. What ends a claim is in ``settle``.
 """
 
+import sys
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 from sqlalchemy import Row, and_, exists, or_, select, update
@@ -17,9 +20,31 @@ from sqlalchemy.engine import Connection
 from app.configuration.tables import account
 from app.db import lock_rows, now
 from app.outbox import pace
-from app.outbox.rows import read_recipients, refresh
+from app.outbox.rows import read_all_recipients, refresh_all
 from app.outbox.status import WAITING
 from app.outbox.tables import FORCED, PRIORITIES, account_state, message, recipient
+
+MOST_BYTES = 1 << 20  # of messages claimed together
+_CARRIED = (
+    message.c.id,
+    message.c.owner_id,
+    message.c.user_id,
+    message.c.account_id,
+    message.c.is_draft,
+    message.c.status,
+    message.c.reverse_path,
+    message.c.notify,
+    message.c.return_content,
+    message.c.needs_smtputf8,
+    message.c.delivery,
+    message.c.priority,
+    message.c.size_bytes,
+    message.c.smtp_password,
+    message.c.send_at,
+    message.c.not_after,
+    message.c.ended_at,
+    message.c.erase_at_end,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +55,22 @@ class Lot:
     wait_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Claimed:
-    """One message in our hands. id: the fence."""
+    """One message in our hands. id: the fence, shared by what was claimed at one stroke."""
 
     id: str
     message: Row[Any]
     recipients: tuple[Row[Any], ...]
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A wish to send the final dot for recipients of a claim. claim_id: the fence."""
+
+    claim_id: str
+    recipient_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,43 +119,33 @@ def claim(
     lease_s: float,
     lot: Lot | None = None,
     delivery: str = "on",
-) -> Claimed | Wait | None:
-    """Claim the next due message of an account; None where there is nothing to do.
+    most: int = 1,
+) -> list[Claimed] | Wait:
+    """Claim the next due messages of an account: at most ``most`` and 1 MiB, or one larger.
 
-    delivery: where mail goes now, which the message shows from here on.
+    delivery: where mail goes now, which the messages show from here on.
     """
     at = now(tx)
-    row = None
-    for priority in (FORCED,) if _is_closed(tx, account_id, at) else PRIORITIES:
-        row = tx.execute(
-            lock_rows(
-                tx,
-                select(message)
-                .where(
-                    message.c.account_id == account_id,
-                    message.c.priority == priority,
-                    message.c.due_at <= at,
-                    or_(message.c.not_after.is_(None), message.c.not_after > at),
-                )
-                .order_by(message.c.due_at)
-                .limit(1),
-                skip_locked=True,
-            )
-        ).first()
-        if row is not None:
-            break
-    if row is None:
-        return None
-    if lot is not None:
-        until = pace.take_place(tx, account_id, limit=lot.limit, wait_s=lot.wait_s, at=at)
-        if until is not None:
-            return Wait((until - at).total_seconds())
-    due = [
-        each for each in read_recipients(tx, row.id) if each.state in WAITING and each.due_at <= at
-    ]
+    rows = _find_due(tx, account_id, at, most)
+    if rows and lot is not None:
+        taken = pace.take_places(
+            tx, account_id, len(rows), limit=lot.limit, wait_s=lot.wait_s, at=at
+        )
+        if isinstance(taken, datetime):
+            return Wait((taken - at).total_seconds())
+        rows = rows[:taken]
+    if not rows:
+        return []
+    recipients = read_all_recipients(tx, [row.id for row in rows])
+    due = {
+        row.id: tuple(
+            each for each in recipients[row.id] if each.state in WAITING and each.due_at <= at
+        )
+        for row in rows
+    }
     tx.execute(
         update(recipient)
-        .where(recipient.c.id.in_([each.id for each in due]))
+        .where(recipient.c.id.in_([each.id for several in due.values() for each in several]))
         .values(
             state="sending",
             reason=None,
@@ -133,22 +156,57 @@ def claim(
             updated_at=at,
         )
     )
-    if row.delivery != delivery:
-        tx.execute(update(message).where(message.c.id == row.id).values(delivery=delivery))
-    refresh(tx, row, at)
-    return Claimed(claim_id, row, tuple(due), at)
+    elsewhere = [row.id for row in rows if row.delivery != delivery]
+    if elsewhere:
+        tx.execute(update(message).where(message.c.id.in_(elsewhere)).values(delivery=delivery))
+    refresh_all(tx, rows, at)
+    return [Claimed(claim_id, row, due[row.id], at) for row in rows]
 
 
-def _is_closed(tx: Connection, account_id: str, at: datetime) -> bool:
-    """Whether the account is paused, or is making the one trial that follows trouble."""
+def _find_due(tx: Connection, account_id: str, at: datetime, most: int) -> list[Row[Any]]:
+    """Lock and return what may be claimed now, the most urgent first."""
+    may = _find_limits(tx, account_id, at)
+    rows: list[Row[Any]] = []
+    for priority in may.priorities:
+        left = min(most, may.most) - len(rows)
+        if left <= 0:
+            break
+        query = (
+            select(*_CARRIED)
+            .where(
+                message.c.account_id == account_id,
+                message.c.priority == priority,
+                message.c.due_at <= at,
+                or_(message.c.not_after.is_(None), message.c.not_after > at),
+            )
+            .order_by(message.c.due_at)
+            .limit(left)
+        )
+        rows += tx.execute(lock_rows(tx, query, skip_locked=True))
+    # A message that kills its worker should take little with it, and memory has an end.
+    total_bytes = list(accumulate(row.size_bytes for row in rows))
+    return rows[: max(1, bisect(total_bytes, MOST_BYTES))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    priorities: tuple[int, ...] = PRIORITIES
+    most: int = sys.maxsize
+
+
+def _find_limits(tx: Connection, account_id: str, at: datetime) -> _Limits:
+    """Return what may be claimed: nothing but what a person asks for while the account is paused or
+    makes the one trial that follows trouble."""
     row = tx.execute(
         select(account.c.paused_at, account_state.c.paused_until, account_state.c.failures)
         .outerjoin(account_state, account_state.c.account_id == account.c.id)
         .where(account.c.id == account_id)
     ).one()
     if row.paused_at is not None or (row.paused_until is not None and row.paused_until > at):
-        return True
-    return bool(row.failures) and pace.is_sending(tx, account_id)
+        return _Limits((FORCED,))
+    if not row.failures:
+        return _Limits()
+    return _Limits((FORCED,)) if pace.is_sending(tx, account_id) else _Limits(most=1)
 
 
 def renew(tx: Connection, claim_ids: Sequence[str], *, lease_s: float) -> None:
@@ -160,20 +218,28 @@ def renew(tx: Connection, claim_ids: Sequence[str], *, lease_s: float) -> None:
     )
 
 
-def mark(tx: Connection, claim_id: str, recipient_ids: Sequence[str]) -> bool:
-    """Write that the final dot may go out for these; False where the claim is no longer ours.
+def mark(tx: Connection, asked: Sequence[Mark]) -> list[bool]:
+    """Write that final dots may go out; False for each whose claim is no longer its own.
 
-    A recipient that the server refused before the dot is not among them: it is certain.
+    Merged verb. A recipient that the server refused before the dot is not among those marked: it is
+    certain.
     """
     at = now(tx)
-    found = tx.execute(
-        update(recipient)
-        .where(
-            recipient.c.id.in_(recipient_ids),
-            recipient.c.claimed_by == claim_id,
-            recipient.c.state == "sending",
-            recipient.c.lease_until > at,
-        )
-        .values(marked_at=at)
+    ids = sorted({each for mark in asked for each in mark.recipient_ids})
+    query = (
+        select(recipient.c.id, recipient.c.claimed_by)
+        .where(recipient.c.id.in_(ids), recipient.c.lease_until > at)
+        .order_by(recipient.c.id)
     )
-    return found.rowcount == len(recipient_ids)
+    claims = {row.id: row.claimed_by for row in tx.execute(lock_rows(tx, query))}
+    marked = [
+        all(claims.get(each) == mark.claim_id for each in mark.recipient_ids) for mark in asked
+    ]
+    good = [
+        each
+        for mark, is_ours in zip(asked, marked, strict=True)
+        if is_ours
+        for each in mark.recipient_ids
+    ]
+    tx.execute(update(recipient).where(recipient.c.id.in_(good)).values(marked_at=at))
+    return marked

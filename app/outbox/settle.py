@@ -4,19 +4,27 @@ Both write the attempt in the transaction in which its recipient leaves ``sendin
 only rows that still carry the claim. A claim that was lost after its mark is ``uncertain``.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, case, func, insert, select, update
 from sqlalchemy.engine import Connection
 
 from app.db import new_id, now
 from app.outbox import pace
 from app.outbox.queue import Claimed
 from app.outbox.retry import Move, Verdict, decide
-from app.outbox.rows import ERASED, lock_message, move, read_recipients, refresh
+from app.outbox.rows import (
+    ERASED,
+    Moving,
+    lock_messages,
+    move_all,
+    read_all_recipients,
+    refresh_all,
+)
 from app.outbox.status import LAST
 from app.outbox.tables import BATCH, FORCED, SINGLE, attempt, message, recipient
 
@@ -46,34 +54,37 @@ class Policy:
     schedule_s: tuple[float, ...]
 
 
-def settle(
-    tx: Connection,
-    claimed: Claimed,
-    outcomes: Sequence[Outcome],
-    *,
-    policy: Policy,
-    jitter: float,
-    server: str | None = None,
-    tls: str | None = None,
-    reached_mail: bool = True,
-) -> bool:
-    """Write what a try came to; False, and nothing is changed, where another took it meanwhile."""
-    row = lock_message(tx, claimed.message.id)
-    if row is None:
-        return False
-    at = now(tx)
-    ours = {each.id: each for each in read_recipients(tx, row.id) if each.claimed_by == claimed.id}
-    if not ours:
-        return False
-    pace.note_reply(tx, row.account_id, reached_mail=reached_mail, at=at)
-    for outcome in outcomes:
-        each = ours.get(outcome.recipient_id)
-        if each is not None:
-            _settle_one(tx, row, each, outcome, at, policy, jitter, server, tls)
-    if claimed.message.priority == FORCED:
-        _unforce(tx, row)
-    refresh(tx, row, at)
-    return True
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a try came to. reached_mail: MAIL went out, so that it counts for LIMITE."""
+
+    claimed: Claimed
+    outcomes: tuple[Outcome, ...]
+    policy: Policy
+    jitter: float
+    server: str | None = None
+    tls: str | None = None
+    reached_mail: bool = True
+
+
+def settle(tx: Connection, asked: Sequence[Settlement]) -> list[bool]:
+    """Write what tries came to; False, and nothing is changed, where another took it meanwhile.
+
+    Merged verb.
+    """
+    ids = {each.claimed.message.id for each in asked}
+    rows = lock_messages(tx, ids)
+    recipients = read_all_recipients(tx, rows)
+    book = _Book(tx, now(tx))
+    done = [
+        (row := rows.get(each.claimed.message.id)) is not None
+        and _settle_claim(book, row, recipients[row.id], each)
+        for each in asked
+    ]
+    settled = [each for each, is_ours in zip(asked, done, strict=True) if is_ours]
+    book.close({each.claimed.message.id: rows[each.claimed.message.id] for each in settled})
+    _unforce(tx, [each.claimed.message for each in settled])
+    return done
 
 
 def sweep(tx: Connection, *, policy: Policy, jitter: float, most: int = 200) -> int:
@@ -104,36 +115,78 @@ def _take_back(
         .order_by(recipient.c.message_id)
         .limit(most)
     ).all()
-    for message_id in found:
-        row = lock_message(tx, message_id)
-        if row is None:
-            continue
-        at = now(tx)
-        # Read again under the lock: its worker may have settled or renewed it meanwhile.
-        for each in tx.execute(select(recipient).where(recipient.c.message_id == row.id, which)):
-            marked = each.marked_at is not None
-            outcome = Outcome(
-                each.id,
-                "uncertain" if marked else "lost",
-                phase="dot" if marked else None,
-                cause="worker_lost",
-                reply="The worker ended without a word.",
-                local=True,
-                hold=hold,
-            )
-            _settle_one(tx, row, each, outcome, at, policy, jitter, None, None)
-        pace.note_reply(tx, row.account_id, reached_mail=True, at=at)
-        _unforce(tx, row)
-        refresh(tx, row, at)
+    rows = lock_messages(tx, found)
+    book = _Book(tx, now(tx))
+    # Read again under the lock: its worker may have settled or renewed it meanwhile.
+    query = select(recipient).where(recipient.c.message_id.in_(rows), which)
+    for each in tx.execute(query.order_by(recipient.c.message_id, recipient.c.position)):
+        marked = each.marked_at is not None
+        outcome = Outcome(
+            each.id,
+            "uncertain" if marked else "lost",
+            phase="dot" if marked else None,
+            cause="worker_lost",
+            reply="The worker ended without a word.",
+            local=True,
+            hold=hold,
+        )
+        row = rows[each.message_id]
+        book.replied[row.account_id] += 1
+        _settle_one(book, row, each, outcome, policy, jitter, None, None)
+    book.close(rows)
+    _unforce(tx, rows.values())
     return len(found)
 
 
+class _Book:
+    """What a transaction is to write about tries and moves, so that many cost as little as one."""
+
+    def __init__(self, tx: Connection, at: datetime) -> None:
+        self.tx = tx
+        self.at = at
+        self.attempts: list[dict[str, Any]] = []
+        self.moving: list[Moving] = []
+        self.replied: Counter[str] = Counter()  # by account
+        self.returned: Counter[str] = Counter()
+
+    def close(self, rows: Mapping[str, Row[Any]]) -> None:
+        """Write it all; rows: the messages that were touched."""
+        if self.attempts:
+            self.tx.execute(insert(attempt), self.attempts)
+        move_all(self.tx, self.moving, self.at)
+        if rows:
+            refresh_all(self.tx, list(rows.values()), self.at)
+        for account_id in sorted(self.replied.keys() | self.returned.keys()):
+            pace.note_replies(
+                self.tx,
+                account_id,
+                replied=self.replied[account_id],
+                returned=self.returned[account_id],
+                at=self.at,
+            )
+
+
+def _settle_claim(
+    book: _Book, row: Row[Any], recipients: Sequence[Row[Any]], asked: Settlement
+) -> bool:
+    ours = {each.id: each for each in recipients if each.claimed_by == asked.claimed.id}
+    if not ours:
+        return False
+    (book.replied if asked.reached_mail else book.returned)[row.account_id] += 1
+    for outcome in asked.outcomes:
+        each = ours.get(outcome.recipient_id)
+        if each is not None:
+            _settle_one(
+                book, row, each, outcome, asked.policy, asked.jitter, asked.server, asked.tls
+            )
+    return True
+
+
 def _settle_one(
-    tx: Connection,
+    book: _Book,
     row: Row[Any],
     each: Row[Any],
     outcome: Outcome,
-    at: datetime,
     policy: Policy,
     jitter: float,
     server: str | None,
@@ -142,62 +195,63 @@ def _settle_one(
     erased = each.address == ERASED  # while it was under way; the server may repeat the address
     if outcome.verdict is None:
         if erased:
-            move(tx, row, [each], state="cancelled", reason="erased", at=at, event="cancelled")
+            moving = Moving(row, each, "cancelled", "cancelled", reason="erased")
         else:
-            move(tx, row, [each], state="queued", due_at=at, at=at, event="returned")
+            moving = Moving(row, each, "queued", "returned", due_at=book.at)
+        book.moving.append(moving)
         return
-    next_move = _choose(tx, row, each, outcome, at, policy, jitter)
+    next_move = _choose(book, row, each, outcome, policy, jitter)
     if erased and next_move.state not in LAST:
         next_move = Move("cancelled", "erased")
     reply = None if erased else outcome.reply
     number = each.attempts + 1
-    tx.execute(
-        insert(attempt).values(
-            id=new_id(at),
-            message_id=row.id,
-            recipient_id=each.id,
-            number=number,
-            started_at=each.claimed_at,
-            ended_at=at,
-            verdict="deferred" if outcome.verdict == "trouble" else outcome.verdict,
-            phase=outcome.phase,
-            cause=outcome.cause,
-            code=outcome.code,
-            enhanced=outcome.enhanced,
-            reply=reply,
-            local=outcome.local,
-            server=server,
-            tls=tls,
-            worker=each.claimed_by.partition(".")[0],
-        )
-    )
-    move(
-        tx,
-        row,
-        [each],
-        state=next_move.state,
-        reason=next_move.reason,
-        due_at=next_move.due_at,
-        at=at,
-        event=next_move.state if outcome.verdict != "uncertain" else "uncertain",
-        data={
-            "attempt": number,
+    book.attempts.append(
+        {
+            "id": new_id(book.at),
+            "message_id": row.id,
+            "recipient_id": each.id,
+            "number": number,
+            "started_at": each.claimed_at,
+            "ended_at": book.at,
+            "verdict": "deferred" if outcome.verdict == "trouble" else outcome.verdict,
+            "phase": outcome.phase,
+            "cause": outcome.cause,
             "code": outcome.code,
             "enhanced": outcome.enhanced,
             "reply": reply,
             "local": outcome.local,
-            "redirected_to": row.delivery.partition(":")[2] or None,
-        },
-        values={"attempts": number, "tries": each.tries + int(next_move.counts)},
+            "server": server,
+            "tls": tls,
+            "worker": each.claimed_by.partition(".")[0],
+        }
+    )
+    book.moving.append(
+        Moving(
+            row,
+            each,
+            next_move.state,
+            next_move.state if outcome.verdict != "uncertain" else "uncertain",
+            reason=next_move.reason,
+            due_at=next_move.due_at,
+            data={
+                "attempt": number,
+                "code": outcome.code,
+                "enhanced": outcome.enhanced,
+                "reply": reply,
+                "local": outcome.local,
+                "redirected_to": row.delivery.partition(":")[2] or None,
+            },
+            attempts=number,
+            tries=each.tries + int(next_move.counts),
+        )
     )
 
 
 def _choose(
-    tx: Connection,
+    book: _Book,
     row: Row[Any],
     each: Row[Any],
     outcome: Outcome,
-    at: datetime,
     policy: Policy,
     jitter: float,
 ) -> Move:
@@ -209,8 +263,8 @@ def _choose(
         outcome.verdict,
         reason=outcome.cause,
         tries=each.tries,
-        losses=_count_losses(tx, each.id) if outcome.verdict == "lost" else 0,
-        at=at,
+        losses=_count_losses(book.tx, each.id) if outcome.verdict == "lost" else 0,
+        at=book.at,
         give_up_at=row.give_up_at,
         not_after=row.not_after,
         schedule_s=policy.schedule_s,
@@ -230,11 +284,13 @@ def _count_losses(tx: Connection, recipient_id: str) -> int:
     )
 
 
-def _unforce(tx: Connection, row: Row[Any]) -> None:
+def _unforce(tx: Connection, rows: Iterable[Row[Any]]) -> None:
     """A person's retry passes a pause once."""
-    priority = SINGLE if row.batch_id is None else BATCH
-    tx.execute(
-        update(message)
-        .where(message.c.id == row.id, message.c.priority == FORCED)
-        .values(priority=priority)
-    )
+    forced = [row.id for row in rows if row.priority == FORCED]
+    if forced:
+        priority = case((message.c.batch_id.is_(None), SINGLE), else_=BATCH)
+        tx.execute(
+            update(message)
+            .where(message.c.id.in_(forced), message.c.priority == FORCED)
+            .values(priority=priority)
+        )

@@ -230,6 +230,7 @@ account_state = Table(
     Column("capabilities", Json),
     Column("starttls_seen", Text),  # "host:port" of the server that offered it
     Column("dsn_refused", Text),  # "host:port" of a server that advertises DSN and refuses it
+    Column("pipelining_broken", Text),  # "host:port 2026-11-22": where groups failed, that day
     # LIMITE and WAIT
     Column("lot_count", Integer, nullable=False),
     Column("lot_replied_at", UtcInstant),  # last final reply of this lot

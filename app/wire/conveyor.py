@@ -319,6 +319,7 @@ class Conveyor(Generic[J]):
         # A server that ends the connection after a message has taken no offence at the next.
         suspect = passage.grouped and phase != "body" and not (cut and passage.rides)
         if suspect and not self._is_proven(passage):
+            self._session.group_cut = True
             self._fall_back(passage)
         passage.report(phase, False, detail=describe(error))
         passage.lose(phase, error)

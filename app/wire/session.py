@@ -53,6 +53,7 @@ class Session:
         self.dsn_refused = False
         self.pipelining_broken = not pipelining
         self.groups_proven = self.rides_proven = False
+        self.group_cut = False  # the connection failed at the first group: by chance, or by that
         self.recipients_limit: int | None = None
         self.messages_begun = 0
         self.in_transaction = False

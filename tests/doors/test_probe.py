@@ -228,7 +228,7 @@ async def test_a_server_that_offered_starttls_once_is_not_believed_without_it(
         seen = f"127.0.0.1:{stripped.port}"
         await office.db.write(
             note_success, account.id, at=office.clock(), capabilities={}, starttls_seen=seen,
-            dsn_refused=None,
+            dsn_refused=None, pipelining_broken=None,
         )  # fmt: skip
         report = (await call({"scope": "global", "probe_timeout_ms": 3000})).json()
     assert (report["failed_at"], report["cause"]) == ("starttls", "starttls_not_offered")

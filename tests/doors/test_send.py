@@ -200,7 +200,7 @@ async def test_what_the_server_cannot_do_is_warned_of(
     )
     await office.db.write(
         note_success, account_id, at=office.clock(), capabilities=capabilities,
-        starttls_seen=None, dsn_refused=None,
+        starttls_seen=None, dsn_refused=None, pipelining_broken=None,
     )  # fmt: skip
     shown = (await client.post("/send", json=LETTER | asked, headers=sender)).json()
     assert [each["code"] for each in shown["warnings"]] == expected

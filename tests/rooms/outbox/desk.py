@@ -24,8 +24,8 @@ from app.outbox.follow import configuration_changed
 from app.outbox.office import Office
 from app.outbox.order import Order
 from app.outbox.prepare import prepare
-from app.outbox.queue import Claimed, Wait, claim, mark
-from app.outbox.settle import Outcome, Policy, settle, sweep
+from app.outbox.queue import Claimed, Mark, Wait, claim, mark
+from app.outbox.settle import Outcome, Policy, Settlement, settle, sweep
 from app.outbox.status import LAST, WAITING, derive_status
 from app.outbox.tables import attempt, message, message_body, recipient
 from app.wire.address_policy import AddressPolicy
@@ -171,11 +171,12 @@ class Desk:
     def try_claim(self, account_id: str, **options: Any) -> Claimed | Wait | None:
         self._claims += 1
         options = {"lease_s": LEASE_S, **options}
-        got: Claimed | Wait | None = self.do(claim, account_id, f"w.{self._claims}", **options)
-        return got
+        got: list[Claimed] | Wait = self.do(claim, account_id, f"w.{self._claims}", **options)
+        return got if isinstance(got, Wait) else next(iter(got), None)
 
     def mark(self, claimed: Claimed) -> bool:
-        return bool(self.do(mark, claimed.id, [each.id for each in claimed.recipients]))
+        (marked,) = self.do(mark, [Mark(claimed.id, tuple(each.id for each in claimed.recipients))])
+        return bool(marked)
 
     def settle(self, claimed: Claimed, *verdicts: Any, **options: Any) -> bool:
         """Settle: one verdict, or an ``Outcome``'s members, for each recipient or for all."""
@@ -185,7 +186,8 @@ class Desk:
             for each, verdict in zip(claimed.recipients, given, strict=True)
         ]
         options = {"policy": POLICY, "jitter": 0.5, **options}
-        return bool(self.do(settle, claimed, outcomes, **options))
+        (ours,) = self.do(settle, [Settlement(claimed, tuple(outcomes), **options)])
+        return bool(ours)
 
     def sweep(self) -> int:
         return int(self.do(partial(sweep, policy=POLICY, jitter=0.5)))

@@ -128,7 +128,6 @@ async def test_who_was_refused_for_now_is_tried_again_alone(
         ("data", "421 4.3.2 closing"),
         ("dot", "451 4.3.0 later"),
         ("dot", "452 4.2.2 mailbox full"),
-        ("rcpt", DROP),
         ("body", DROP),
     ],
 )
@@ -136,6 +135,17 @@ async def test_what_is_not_for_good_is_tried_again_until_it_goes(
     office: Office, peer: Peer, worker: Worker, step: str, action: str
 ) -> None:
     peer.will(step, action)
+    await configure(office, port=peer.port)
+    done = await ended(office, await send(office))
+    assert (done.status, done.verdicts) == ("sent", ["deferred", "sent"])
+    assert len(peer.delivered()) == 1
+
+
+async def test_where_groups_are_cut_off_three_times_one_thing_at_a_time_is_said(
+    office: Office, peer: Peer, worker: Worker
+) -> None:
+    for _ in range(3):
+        peer.will("rcpt", DROP)
     await configure(office, port=peer.port)
     done = await ended(office, await send(office))
     assert (done.status, done.verdicts) == ("sent", ["deferred", "sent"])

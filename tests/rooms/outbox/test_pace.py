@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.outbox.pace import note_reply, take_place
+from app.outbox.pace import note_replies, take_places
 from app.outbox.queue import Claimed, Lot, Wait
 from app.outbox.tables import account_state
 from tests.rooms.outbox.desk import Desk
@@ -19,12 +19,13 @@ def after(seconds: float) -> datetime:
 
 
 def ask(desk: Desk, account: str, at: datetime, **lot: Any) -> datetime | None:
-    until: datetime | None = desk.do(take_place, account, at=at, **(LOT | lot))
-    return until
+    taken: int | datetime = desk.do(take_places, account, 1, at=at, **(LOT | lot))
+    return taken if isinstance(taken, datetime) else None
 
 
 def reply(desk: Desk, account: str, at: datetime, *, reached_mail: bool = True) -> None:
-    desk.do(note_reply, account, reached_mail=reached_mail, at=at)
+    counted = {"replied": int(reached_mail), "returned": int(not reached_mail)}
+    desk.do(note_replies, account, at=at, **counted)
 
 
 def test_the_next_lot_starts_a_wait_after_the_last_final_reply(desk: Desk) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from app.configuration.switch import pause, resume
 from app.outbox.again import retry
 from app.outbox.health import note_trouble
-from app.outbox.queue import Claimed, find_ready, mark, renew
+from app.outbox.queue import Claimed, Mark, find_ready, mark, renew
 from app.outbox.tables import account_state, message, recipient
 from tests.rooms.outbox.desk import ADMIN, FAR, Desk
 
@@ -142,7 +142,7 @@ def test_a_mark_is_given_for_those_that_the_server_accepted(desk: Desk) -> None:
     account = desk.configure()
     both = desk.send("a@x.example", "b@x.example")
     claimed = desk.claim(account)
-    assert desk.do(mark, claimed.id, [claimed.recipients[0].id])
+    assert desk.do(mark, [Mark(claimed.id, (claimed.recipients[0].id,))]) == [True]
     assert [each.marked_at is not None for each in desk.look(both).recipients] == [True, False]
 
 

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import delete
 
-from app.outbox.carry import Tried, settle_session
+from app.outbox.carry import Tried, settle_tries
 from app.outbox.health import read_health
-from app.outbox.queue import mark
-from app.outbox.settle import Outcome
+from app.outbox.queue import Mark, mark
+from app.outbox.settle import Outcome, Settlement
 from app.outbox.tables import account_state, attempt, message
 from tests.rooms.outbox.desk import POLICY, Desk
 
@@ -125,7 +125,7 @@ def test_a_recipient_refused_before_the_dot_is_not_uncertain_when_the_worker_die
     account = desk.configure(config={"on_uncertain": "hold"})
     both = desk.send("a@x.example", "refused@x.example")
     claimed = desk.claim(account)
-    desk.do(mark, claimed.id, [claimed.recipients[0].id])
+    desk.do(mark, [Mark(claimed.id, (claimed.recipients[0].id,))])
     desk.lapse(claimed)
     desk.sweep()
     assert desk.look(both).states == {
@@ -167,8 +167,8 @@ def settle_trouble(desk: Desk, account: str, version: int, **outcome: object) ->
     given = {"verdict": "trouble", "cause": "credentials_refused", **outcome}
     outcomes = tuple(Outcome(each.id, **given) for each in claimed.recipients)  # type: ignore[arg-type]
     trouble = None if outcome else ("credentials_refused", "535 wrong")
-    tried = Tried(version, trouble=trouble, reached_mail=False)
-    return desk.do(settle_session, claimed, outcomes, tried, policy=POLICY, jitter=0.5)
+    settlement = Settlement(claimed, outcomes, POLICY, jitter=0.5, reached_mail=False)
+    return desk.do(settle_tries, [Tried(settlement, version, trouble=trouble)])
 
 
 def test_trouble_pauses_the_account_with_growing_waits(desk: Desk) -> None:
@@ -191,9 +191,9 @@ def test_connections_that_fail_together_are_one_trouble(desk: Desk) -> None:
         desk.send()
     claims = [desk.claim(account), desk.claim(account)]
     for claimed in claims:
-        tried = Tried(1, trouble=("timeout", "no answer"))
         outcomes = (Outcome(claimed.recipients[0].id, "trouble", cause="timeout"),)
-        desk.do(settle_session, claimed, outcomes, tried, policy=POLICY, jitter=0.5)
+        settlement = Settlement(claimed, outcomes, POLICY, jitter=0.5)
+        desk.do(settle_tries, [Tried(settlement, 1, trouble=("timeout", "no answer"))])
     health = desk.wait_for(desk.office.db.read(read_health, account))
     assert health.failures == 1
     assert health.paused_until < datetime.now(UTC) + timedelta(seconds=61)

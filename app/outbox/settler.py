@@ -1,0 +1,181 @@
+"""What became of each message that a carrier claimed: told once, settled in the background.
+
+Nothing that was claimed is forgotten: what nobody told about is handed back untried. A claim's lease
+is renewed until all of its messages are settled.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import structlog
+
+from app.configuration.model import StoredAccount
+from app.errors import Unavailable
+from app.outbox.carry import Batch, Stand, Tried, settle_tries
+from app.outbox.judge import (
+    describe_failed,
+    find_trouble,
+    judge,
+    judge_failed,
+    reached_mail,
+    return_all,
+    spread,
+)
+from app.outbox.office import Office
+from app.outbox.queue import Claimed
+from app.outbox.settle import Outcome, Policy, Settlement
+from app.settings import parse_schedule
+from app.wire.envelope import Transaction
+from app.wire.session import Session
+from app.wire.steps import SessionFailed
+
+_BEHIND = 256  # past that the database is behind, and claiming more would not help it
+_log = structlog.get_logger()
+
+
+class Settler:
+    """Of one carrier. active: ids of claims whose leases the worker renews."""
+
+    def __init__(self, office: Office, worker_id: str, active: set[str]) -> None:
+        self._office = office
+        self._worker_id = worker_id
+        self._active = active
+        self._policy = Policy(parse_schedule(office.settings.retry_schedule))
+        self._untold: set[Claimed] = set()
+        self._unsettled: Counter[str] = Counter()  # by claim
+        self._writing: set[asyncio.Task[None]] = set()
+        self._noted: Stand | None = None
+
+    @property
+    def is_behind(self) -> bool:
+        """More is waiting to be written than is good."""
+        return len(self._writing) >= _BEHIND
+
+    async def wait(self) -> None:
+        """Wait until all that was told is written."""
+        if self._writing:
+            await asyncio.wait(self._writing)
+
+    def expect(self, claimed: Sequence[Claimed]) -> None:
+        """Remember what is in our hands."""
+        self._untold.update(claimed)
+        self._unsettled.update(each.id for each in claimed)
+
+    def return_rest(self, batch: Batch) -> None:
+        """Hand back untried what nobody told about."""
+        for claimed in batch.claimed:
+            if claimed in self._untold:
+                outcomes = return_all([each.id for each in claimed.recipients])
+                self.tell_untried(claimed, batch.carriage.stored, outcomes)
+
+    def tell_untried(
+        self,
+        claimed: Claimed,
+        stored: StoredAccount,
+        outcomes: Sequence[Outcome],
+        trouble: tuple[str, str] | None = None,
+    ) -> None:
+        """Settle what no session took."""
+        settlement = Settlement(
+            claimed,
+            tuple(outcomes),
+            self._policy,
+            _draw(),
+            server=stored.settings.server if trouble and stored.settings else None,
+            reached_mail=False,
+        )
+        self._tell(Tried(settlement, stored.version, trouble=trouble))
+
+    def tell_failed(self, claimed: Claimed, stored: StoredAccount, failed: SessionFailed) -> None:
+        """Settle what was waiting for a session that did not come about."""
+        outcomes = [judge_failed(each.id, failed, stored.settings) for each in claimed.recipients]
+        # A refused password of the message's own: the account is not to blame.
+        blamed = not any(each.hold for each in outcomes)
+        self.tell_untried(claimed, stored, outcomes, describe_failed(failed) if blamed else None)
+
+    def tell(
+        self, claimed: Claimed, stored: StoredAccount, session: Session, transaction: Transaction
+    ) -> bool:
+        """Settle what a session took; return whether it told of trouble with the account."""
+        redirect = self._office.settings.redirect_to
+        verdicts = spread(transaction, len(claimed.recipients), redirect)
+        trouble = find_trouble(verdicts)
+        server = f"{session.target.host}:{session.target.port}"
+        settlement = Settlement(
+            claimed,
+            tuple(
+                judge(each.id, verdict)
+                for each, verdict in zip(claimed.recipients, verdicts, strict=True)
+            ),
+            self._policy,
+            _draw(),
+            server=server,
+            tls=session.tls_facts.version if session.tls_facts else None,
+            reached_mail=reached_mail(transaction),
+        )
+        stand = Stand(
+            server,
+            asdict(session.capabilities),
+            session.starttls_offered,
+            session.dsn_refused,
+            session.pipelining_broken and not session.group_cut,
+        )
+        news = None if stand == self._noted else stand
+        if trouble is None:
+            self._noted = stand
+        self._tell(Tried(settlement, stored.version, stand=news, trouble=trouble))
+        return trouble is not None
+
+    def forget_stand(self) -> None:
+        """Have the next session's server noted, known or not."""
+        self._noted = None
+
+    def _tell(self, tried: Tried) -> None:
+        claimed = tried.settlement.claimed
+        self._untold.discard(claimed)
+        task = asyncio.create_task(self._write(tried))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def _write(self, tried: Tried) -> None:
+        """Write what came of it, again and again while the database is away."""
+        while True:
+            try:
+                ours = await self._office.db.write_merged(settle_tries, tried)
+                break
+            except Unavailable:
+                await asyncio.sleep(1)
+        claim_id = tried.settlement.claimed.id
+        self._unsettled[claim_id] -= 1
+        if not self._unsettled[claim_id]:
+            del self._unsettled[claim_id]
+            self._active.discard(claim_id)
+        self._office.db.ring()
+        _write_log(self._office, self._worker_id, tried.settlement, ours=ours)
+
+
+def _draw() -> float:
+    return random.random()  # noqa: S311 - spreads retries, guards nothing
+
+
+def _write_log(office: Office, worker_id: str, settlement: Settlement, *, ours: bool) -> None:
+    claimed = settlement.claimed
+    names = {each.id: each.address for each in claimed.recipients}
+    for outcome in settlement.outcomes:
+        _log.info(
+            "recipient",
+            message=claimed.message.id,
+            recipient=(
+                names[outcome.recipient_id]
+                if office.settings.log_addresses
+                else outcome.recipient_id
+            ),
+            verdict=outcome.verdict or "returned",
+            code=outcome.code,
+            cause=outcome.cause,
+            worker=worker_id,
+            fenced=not ours,
+        )
