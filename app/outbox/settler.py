@@ -153,7 +153,11 @@ class Settler:
         if not self._unsettled[claim_id]:
             del self._unsettled[claim_id]
             self._active.discard(claim_id)
-        self._office.db.ring()
+        # What came back, and what waited for a trial to end well, may be carried now.
+        is_usual = tried.stand is None and all(
+            each.verdict == "sent" for each in tried.settlement.outcomes
+        )
+        self._office.db.ring("verdict" if is_usual else "work")
         _write_log(self._office, self._worker_id, tried.settlement, ours=ours)
 
 

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.settings import Settings
+from tests.effort import look
 
 pytestmark = pytest.mark.anyio
 
@@ -305,7 +306,9 @@ KEY_BODY = st.fixed_dictionaries(
 )
 @given(body=JSON | KEY_BODY)
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=look(25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 async def test_no_json_at_all_makes_a_500(client, as_role, method, path, body):
     content = json.dumps(body).encode("utf-8", "surrogatepass")
@@ -318,7 +321,9 @@ async def test_no_json_at_all_makes_a_500(client, as_role, method, path, body):
 
 @given(raw=st.binary(max_size=60))
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=look(25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 async def test_no_path_and_no_query_makes_a_500(client, as_role, raw):
     escaped = "".join(f"%{byte:02X}" for byte in raw)

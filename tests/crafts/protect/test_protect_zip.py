@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from app.mime.aes_zip import NAME_BYTES, Member, clean_names, write_zip
 from tests.crafts.protect.samples import PASSWORD
+from tests.effort import look
 
 CSV = b"numer;kwota\nFV 1/2026;1230,00\n" * 400
 RANDOM = os.urandom(5000)
@@ -32,7 +33,7 @@ def read_zip(content: bytes, password: str = PASSWORD) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=look(20), deadline=None)
 @given(
     st.lists(
         st.tuples(st.text("abcż", min_size=1), st.binary(max_size=300)), unique_by=lambda m: m[0]

@@ -18,6 +18,7 @@ from app.templates_engine.scan import Url
 from app.templates_engine.scan_html import Tag, Visibility, scan_html
 from app.templates_engine.values import TextValue
 from tests.crafts.templates.filling import fill
+from tests.effort import look
 
 FRAGMENTS = [
     *("{x}", "{numer}", "<numer>", "&lt;numer&gt;", "{y y}", "{?x}", "{/x}", "{!x}", "{", "}"),
@@ -107,7 +108,7 @@ def fill_with(body: str, value: str) -> str:
     return html
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=look(120), deadline=None)
 @given(templates, visible)
 @example("<{x}>", "script")
 @example("<svg><textarea><img src='</textarea > onclick='{x}", "x=y")
@@ -121,7 +122,7 @@ def test_no_value_changes_the_structure_of_any_html(body: str, value: str) -> No
     assert outline(fill_with(body, value)) == outline(fill_with(body, "x"))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=look(80), deadline=None)
 @given(
     st.sampled_from(["href", "src", "action", "xlink:href", "poster", "background"]),
     templates,
@@ -137,7 +138,7 @@ def test_no_value_ever_starts_a_url_with_a_scheme_of_its_own(
         assert re.match(r"(https?://|mailto:|#\Z)", node.attributes[attribute] or "", re.I)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=look(80), deadline=None)
 @given(st.text(max_size=60), st.text(max_size=40))
 def test_no_value_ever_adds_a_header(template: str, value: str) -> None:
     try:
@@ -148,7 +149,7 @@ def test_no_value_ever_adds_a_header(template: str, value: str) -> None:
     assert Parser().parsestr(f"Subject: {subject}\n\n").keys() == ["Subject"]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=look(100), deadline=None)
 @given(templates)
 @example('<!--[if mso]><title a="-->"> <b></title>')
 def test_all_that_is_no_macro_is_unchanged_byte_for_byte(body: str) -> None:
@@ -163,7 +164,7 @@ def test_all_that_is_no_macro_is_unchanged_byte_for_byte(body: str) -> None:
     assert "".join(sources) == body
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=look(100), deadline=None)
 @given(templates)
 def test_without_values_a_template_of_own_macros_is_its_own_result(fragments: str) -> None:
     body = re.sub(r"\{[?!/]|<numer>|&lt;numer&gt;|\{numer\}", "", fragments)
@@ -172,7 +173,7 @@ def test_without_values_a_template_of_own_macros_is_its_own_result(fragments: st
         assert (rendered.html or rendered.text) == source
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=look(100), deadline=None)
 @given(
     st.text(max_size=80) | templates,
     templates | st.text(max_size=80) | templates.map(lambda body: f"<html>{body}"),
@@ -193,7 +194,7 @@ def test_any_template_is_rendered_or_refused_and_never_fails(
     assert rendered.bytes <= 262_144
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=look(60), deadline=None)
 @given(st.text(max_size=40))
 def test_values_are_never_rendered_again(value: str) -> None:
     macros = {"x": value + "{y}<numer>", "y": "SECRET", "numer": "SECRET"}

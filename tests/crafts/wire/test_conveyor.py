@@ -16,6 +16,7 @@ from app.wire.conveyor import Conveyor
 from app.wire.envelope import Envelope, Recipient, Transaction
 from app.wire.session import Session
 from tests.crafts.wire.simulated_server import Received, Server, agree, open_session
+from tests.effort import look
 
 
 @dataclass
@@ -143,7 +144,7 @@ random_jobs = st.builds(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=look(200), deadline=None)
 @given(
     st.data(),
     st.lists(random_jobs, min_size=1, max_size=5),

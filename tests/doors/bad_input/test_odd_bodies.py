@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from app.api.batch_order import BatchMessageBody
 from tests.doors.sending import configure
+from tests.effort import look
 
 pytestmark = pytest.mark.anyio
 
@@ -95,7 +96,7 @@ def _draw(bodies):
     drawn = []
 
     @settings(
-        max_examples=250, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        max_examples=look(80), deadline=None, database=None, suppress_health_check=list(HealthCheck)
     )
     @given(bodies)
     def collect(body):
