@@ -80,7 +80,7 @@ class Opening:
         for position, address in enumerate(self._addresses):
             share_s = (deadline - loop.time()) / (len(self._addresses) - position)
             family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             try:
                 sock.setblocking(False)
                 async with asyncio.timeout(share_s):
