@@ -39,6 +39,11 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address the HTTP server listens on.")
     port: int = Field(8025, ge=0, le=65535, description="Port the HTTP server listens on.")
+    public_url: str | None = Field(
+        None,
+        description="Where browsers reach Awizo, such as `https://awizo.firma.example`; sign-in by "
+        "OpenID Connect leads back there.",
+    )
     trusted_proxies: str = Field(
         "127.0.0.1",
         description="Comma-separated addresses of reverse proxies whose `X-Forwarded-*` headers count.",
@@ -75,6 +80,17 @@ class Settings(BaseSettings):
         "awizo_role", description="Claim that holds `admin`, `sender`, `user` or `probe`."
     )
     oidc_user_claim: str = Field("sub", description="Claim that holds the user id of role `user`.")
+    oidc_client_id: str | None = Field(
+        None,
+        description="The admin page's client id at the issuer: people sign in there instead of with "
+        "a key. Needs `AWIZO_PUBLIC_URL`; register `<public url>/ui/sign-in/back` for it.",
+    )
+    oidc_client_secret: SecretStr | None = Field(
+        None, description="That client's secret; absent: a public client, by PKCE alone."
+    )
+    oidc_scopes: str = Field(
+        "openid", description="Scopes asked for, with blanks; the role must come in the ID token."
+    )
 
     # What leaves
     delivery: str = Field(
@@ -178,6 +194,13 @@ class Settings(BaseSettings):
             raise ValueError("AWIZO_ADMIN_KEY needs at least 24 characters")
         return value
 
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_url(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^/?#@\s]+/?", value):
+            raise ValueError("AWIZO_PUBLIC_URL is http(s)://host[:port], without a path")
+        return value.rstrip("/") if value else value
+
     @field_validator("delivery")
     @classmethod
     def _check_delivery(cls, value: str) -> str:
@@ -198,6 +221,10 @@ class Settings(BaseSettings):
     def _check_oidc(self) -> "Settings":
         if self.oidc_issuer and not self.oidc_audience:
             raise ValueError("AWIZO_OIDC_ISSUER needs AWIZO_OIDC_AUDIENCE beside it")
+        if self.oidc_client_id and not (self.oidc_issuer and self.public_url):
+            raise ValueError(
+                "AWIZO_OIDC_CLIENT_ID needs AWIZO_OIDC_ISSUER and AWIZO_PUBLIC_URL beside it"
+            )
         return self
 
     @property

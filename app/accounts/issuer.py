@@ -6,7 +6,7 @@ time, and at most one in ``_RETRY_AFTER``, so forged key ids cannot make us floo
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,6 +34,9 @@ class Issuer:
         self._keys: KeySet | None = None
         self._fetched_at = self._tried_at = datetime.min.replace(tzinfo=clock().tzinfo)
         self._lock = asyncio.Lock()
+        self._description: Mapping[str, Any] = {}
+        self._described_at = self._asked_at = self._fetched_at
+        self._describing = asyncio.Lock()
 
     async def read_keys(self, kid: str | None = None) -> KeySet:
         """Return the issuer's keys; ``kid`` is one that the caller needs and may be new."""
@@ -45,6 +48,19 @@ class Issuer:
             raise _away("has not answered")
         return self._keys
 
+    async def describe(self) -> Mapping[str, Any]:
+        """Return the discovery document: where people sign in, where a code is traded."""
+        async with self._describing:
+            at = self._clock()
+            if at - self._described_at > _FRESH:
+                if at - self._asked_at < _RETRY_AFTER:
+                    raise _away("has not answered")
+                self._asked_at = at
+                async with open_client() as client:
+                    self._description = await self._discover(client)
+                self._described_at = at
+            return self._description
+
     def _lacks(self, kid: str | None) -> bool:
         if self._keys is None or self._clock() - self._fetched_at > _FRESH:
             return True
@@ -53,8 +69,9 @@ class Issuer:
     async def _refresh(self) -> None:
         self._tried_at = self._clock()
         try:
-            async with httpx.AsyncClient(timeout=_TIMEOUT_S, follow_redirects=False) as client:
-                found = await _fetch(client, self._jwks_url or await self._discover(client))
+            async with open_client() as client:
+                url = self._jwks_url or str((await self._discover(client))["jwks_uri"])
+                _, found = await fetch(client, url)
             keys = _import_keys(found)
         except Unavailable:
             if self._keys is None or self._clock() - self._fetched_at > _STALE:
@@ -62,18 +79,31 @@ class Issuer:
             return
         self._keys, self._fetched_at = keys, self._clock()
 
-    async def _discover(self, client: httpx.AsyncClient) -> str:
-        found = await _fetch(client, self._issuer.rstrip("/") + "/.well-known/openid-configuration")
+    async def _discover(self, client: httpx.AsyncClient) -> Mapping[str, Any]:
+        url = self._issuer.rstrip("/") + "/.well-known/openid-configuration"
+        _, found = await fetch(client, url)
         # OpenID Connect Discovery 1.0 §4.3: the document's issuer is exactly the one asked for.
         if found.get("issuer") != self._issuer or not isinstance(found.get("jwks_uri"), str):
             raise _away("does not describe itself as AWIZO_OIDC_ISSUER says")
-        return str(found["jwks_uri"])
+        return found
 
 
-async def _fetch(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
+def open_client() -> httpx.AsyncClient:
+    """Return what speaks to the issuer."""
+    return httpx.AsyncClient(timeout=_TIMEOUT_S, follow_redirects=False)
+
+
+async def fetch(
+    client: httpx.AsyncClient, url: str, post: Mapping[str, str] | None = None
+) -> tuple[int, dict[str, Any]]:
+    """Return status and JSON object of an answer: 200, or a refusal (RFC 6749 §5.2) of ``post``.
+
+    Raise ``Unavailable`` for every other.
+    """
     try:
-        async with asyncio.timeout(2 * _TIMEOUT_S), client.stream("GET", url) as answer:
-            if answer.status_code != 200:
+        answering = client.stream("GET" if post is None else "POST", url, data=post)
+        async with asyncio.timeout(2 * _TIMEOUT_S), answering as answer:
+            if answer.status_code not in ((200,) if post is None else (200, 400, 401)):
                 raise _away(f"answered {answer.status_code}")
             body = bytearray()
             async for part in answer.aiter_bytes():
@@ -85,7 +115,7 @@ async def _fetch(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
         raise _away("could not be asked") from error
     if not isinstance(found, dict):
         raise _away("sent no JSON object")
-    return found
+    return answer.status_code, found
 
 
 def _import_keys(found: dict[str, Any]) -> KeySet:

@@ -22,6 +22,7 @@ from app.settings import Settings
 from app.vault import Vault
 
 if TYPE_CHECKING:
+    from app.accounts.provider import Provider
     from app.accounts.tokens import TokenReader
 
 _TOUCH_EVERY = timedelta(minutes=1)
@@ -30,7 +31,10 @@ _log = structlog.get_logger()
 
 
 class SignIn:
-    """Knows callers by their credentials; ``close`` finishes the notes under way."""
+    """Knows callers by their credentials; ``close`` finishes the notes under way.
+
+    provider: where people sign in to the admin page; None: with keys alone.
+    """
 
     def __init__(
         self, settings: Settings, db: Database, vault: Vault, clock: Callable[[], datetime]
@@ -39,10 +43,13 @@ class SignIn:
         self._vault = vault
         self._clock = clock
         self._tokens: TokenReader | None = None
+        self.provider: Provider | None = None
         if settings.oidc_issuer:
-            from app.accounts import tokens  # a tenth of a second, for those who use it
+            from app.accounts import provider, tokens  # a tenth of a second, for those who use it
 
             self._tokens = tokens.TokenReader(settings, clock)
+            if settings.oidc_client_id:
+                self.provider = provider.Provider(settings, self._tokens, clock)
         self._touching: dict[str, asyncio.Task[None]] = {}
 
     async def identify(self, token: str, request_id: str | None = None) -> Caller:

@@ -5,6 +5,7 @@ makes a token invalid is ``Unauthenticated``; a good token that gives no role he
 """
 
 import hashlib
+import hmac
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, get_args
@@ -43,13 +44,27 @@ class TokenReader:
     def __init__(self, settings: Settings, clock: Callable[[], datetime]) -> None:
         self._settings = settings
         self._clock = clock
-        self._issuer = Issuer(settings.oidc_issuer or "", settings.oidc_jwks_url, clock)
+        self.issuer = Issuer(settings.oidc_issuer or "", settings.oidc_jwks_url, clock)
         # Issuers put parameters of their own into headers; critical ones are still refused.
         self._registry = _Registry(strict_check_header=False)
 
     async def read(self, token: str, request_id: str | None) -> Caller:
         """Return who ``token`` stands for."""
-        claims = await self._verify(token)
+        claims = await self._verify(token, self._settings.oidc_audience or "")
+        return self._admit(claims, request_id)
+
+    async def read_id_token(self, token: str, nonce: str, request_id: str | None) -> Caller:
+        """Return who signed in, by the ID token for the page (OpenID Connect Core §3.1.3.7)."""
+        client_id = self._settings.oidc_client_id or ""
+        claims = await self._verify(token, client_id)
+        given = claims.get("nonce")
+        if not isinstance(given, str) or not hmac.compare_digest(given.encode(), nonce.encode()):
+            raise Unauthenticated("This token answers another sign-in.", code="sign_in_foreign")
+        if claims.get("azp", client_id) != client_id:
+            raise Unauthenticated("This token is for another program.", code="invalid_token")
+        return self._admit(claims, request_id)
+
+    def _admit(self, claims: Mapping[str, Any], request_id: str | None) -> Caller:
         subject = claims["sub"]
         role = self._pick_role(claims)
         user = self._pick_user(claims) if role == "user" else None
@@ -58,18 +73,18 @@ class TokenReader:
             owner_id = f"jwt:sha256:{hashlib.sha256(owner_id.encode()).hexdigest()}"
         return Caller(owner_id=owner_id, role=role, name=subject, user=user, request_id=request_id)
 
-    async def _verify(self, token: str) -> Mapping[str, Any]:
+    async def _verify(self, token: str, audience: str) -> Mapping[str, Any]:
         try:
             header = extract_compact(token.encode(), registry=self._registry).headers()
             self._registry.get_alg(header["alg"])  # before the issuer is asked anything
             kid = header.get("kid")
-            keys = await self._issuer.read_keys(kid if isinstance(kid, str) else None)
+            keys = await self.issuer.read_keys(kid if isinstance(kid, str) else None)
             claims = jwt.decode(token, keys, registry=self._registry).claims
             jwt.JWTClaimsRegistry(
                 now=int(self._clock().timestamp()),
                 leeway=_LEEWAY_S,
                 iss={"essential": True, "value": self._settings.oidc_issuer or ""},
-                aud={"essential": True, "value": self._settings.oidc_audience or ""},
+                aud={"essential": True, "value": audience},
                 exp={"essential": True},
                 sub={"essential": True},
             ).validate(claims)

@@ -29,6 +29,12 @@ WORDS: Mapping[str, str] = {
     "key_revoked": mark("This key was revoked."),
     "key_expired": mark("This key has expired."),
     "no_page": mark("A key of role probe opens no page."),
+    "no_role": mark("You are known there, but your account has no role here, or more than one. Ask your administrator to give you one."),
+    "no_user": mark("You are known there, but your account says not which user you are here. Ask your administrator."),
+    "sign_in_foreign": mark("This answer belongs to another sign-in. Start again, in one tab alone."),
+    "sign_in_late": mark("This sign-in took too long, or was ended already. Start again."),
+    "sign_in_refused": mark("Your company's sign-in did not let you in. Start again; if it stays so, tell your administrator."),
+    "issuer_away": mark("Your company's sign-in does not answer. Try again shortly, or use a key."),
     "csrf": mark("This page is out of date. Go back, load it again and repeat."),
     "role_forbids": mark("Your key's role may not do this."),
     "other_user": mark("Your key is bound to one user and acts only as that one."),
@@ -89,8 +95,8 @@ WORDS: Mapping[str, str] = {
 # fmt: on
 
 
-# Rooms speak to programs there: of quotes and JSON.
-_OURS = {"wrong_type"}
+# Rooms speak to programs there: of quotes and JSON, of claims.
+_OURS = {"wrong_type", "no_role", "no_user", "issuer_away", "sign_in_late", "sign_in_foreign"}
 
 
 def say(guest: "Guest", code: str, detail: str) -> str:

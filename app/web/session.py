@@ -1,8 +1,10 @@
 """A browser's session: a sealed cookie, so that it holds across processes and needs no table.
 
 It names the API key that signed in, never the key itself; every request asks for that key anew, so
-a revoked key ends its sessions at once. Each session has a CSRF token of its own; one that nobody
-signed in to exists for the sign-in form's sake, and ends when somebody does.
+a revoked key ends its sessions at once. Who signed in at the OIDC issuer stands in it whole: what
+the issuer changes about them counts from their next sign-in, within ``LIFETIME_S``. Each session has
+a CSRF token of its own; one that nobody signed in to exists for the sign-in form's sake, and ends
+when somebody does.
 """
 
 import base64
@@ -12,25 +14,36 @@ import secrets
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
+from app.accounts.caller import Caller
+from app.accounts.errand import Errand
 from app.vault import CannotOpen, Vault
 
 LIFETIME_S = 12 * 3600  # a working day: tomorrow one signs in again
 _PLACE = "web:session"
 _NOTE_PLACE = "web:note"
+_ERRAND_PLACE = "web:errand"
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One browser's session. key_id: the key that signed in, None: nobody. begun_at: seconds."""
+    """One browser's session. begun_at: seconds. key_id: the key that signed in.
+
+    person: who signed in at ``issuer`` instead. Neither: nobody.
+    """
 
     begun_at: int
     key_id: str | None = None
+    person: Caller | None = None
+    issuer: str | None = None
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
 
 
-def begin(at: datetime, key_id: str | None = None) -> Session:
+def begin(at: datetime, caller: Caller | None = None, issuer: str | None = None) -> Session:
     """Return a fresh session: never one that somebody else may have planted in the browser."""
-    return Session(int(at.timestamp()), key_id)
+    begun_at = int(at.timestamp())
+    if caller is None or caller.key_id is not None:
+        return Session(begun_at, caller.key_id if caller else None)
+    return Session(begun_at, person=caller, issuer=issuer)
 
 
 def seal_session(vault: Vault, session: Session) -> str:
@@ -43,8 +56,20 @@ def open_session(vault: Vault, cookie: str | None, at: datetime) -> Session | No
     opened = _open(vault, _PLACE, cookie)
     if not isinstance(opened, dict):
         return None
-    session = Session(**opened)
+    person = opened.pop("person", None)  # cookies of the version before have none
+    session = Session(**opened, person=person and Caller(**person))
     return session if 0 <= at.timestamp() - session.begun_at + 60 < LIFETIME_S else None
+
+
+def seal_errand(vault: Vault, errand: Errand) -> str:
+    """Return a cookie that holds a sign-in under way at the issuer."""
+    return _seal(vault, _ERRAND_PLACE, asdict(errand))
+
+
+def open_errand(vault: Vault, cookie: str | None) -> Errand | None:
+    """Return the sign-in under way; None where the cookie is no good."""
+    opened = _open(vault, _ERRAND_PLACE, cookie)
+    return Errand(**opened) if isinstance(opened, dict) else None
 
 
 def seal_notes(vault: Vault, notes: list[tuple[str, str]]) -> str:

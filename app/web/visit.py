@@ -5,6 +5,7 @@ sign-in page and back.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, tzinfo
 from functools import cached_property
 from typing import Annotated, Any
@@ -100,13 +101,13 @@ class Guest:
         notes += [("warning", text) for text in warn]
         if notes:
             sealed = seal_notes(self.office.vault, notes[:10])
-            self._keep(response, NOTES, sealed, _NOTES_S)
+            self.keep(response, NOTES, sealed, _NOTES_S)
         return self._finish(response)
 
     def keep_session(self, response: Response, session: Session) -> None:
         """Let the browser keep ``session`` from now on."""
         sealed = seal_session(self.office.vault, session)
-        self._keep(response, SESSION, sealed, LIFETIME_S)
+        self.keep(response, SESSION, sealed, LIFETIME_S)
         self._is_new_session = False
 
     def drop_session(self, response: Response) -> None:
@@ -118,10 +119,11 @@ class Guest:
         if self._is_new_session:
             self.keep_session(response, self.session)
         if self._keeps_language:
-            self._keep(response, LANGUAGE, self.language, _YEAR_S)
+            self.keep(response, LANGUAGE, self.language, _YEAR_S)
         return response
 
-    def _keep(self, response: Response, name: str, value: str, seconds: int) -> None:
+    def keep(self, response: Response, name: str, value: str, seconds: int) -> None:
+        """Let the browser keep a cookie for the page."""
         response.set_cookie(
             name,
             value,
@@ -145,14 +147,17 @@ class Visit(Guest):
 
 async def welcome(request: Request) -> Guest:
     """Return the visit, as somebody's who is signed in where that is so."""
-    guest = Guest(request)
-    if guest.session.key_id is None:
-        return guest
-    try:
-        caller = await guest.sign_in.resume(guest.session.key_id, request.state.request_id)
-    except Unauthenticated:  # the key was revoked, or has expired
-        return guest
-    return Visit(request, caller)
+    guest, request_id = Guest(request), request.state.request_id
+    session = guest.session
+    if session.key_id is not None:
+        try:
+            caller = await guest.sign_in.resume(session.key_id, request_id)
+        except Unauthenticated:  # the key was revoked, or has expired
+            return guest
+        return Visit(request, caller)
+    if session.person and session.issuer == guest.office.settings.oidc_issuer:
+        return Visit(request, replace(session.person, request_id=request_id))
+    return guest
 
 
 TheGuest = Annotated[Guest, Depends(welcome)]

@@ -55,6 +55,9 @@ def test_delivery_is_on_off_or_redirected(monkeypatch, given, mode, address):
     ("name", "value"),
     [
         ("ADMIN_KEY", "x" * 23),
+        ("PUBLIC_URL", "awizo.firma.example"),
+        ("PUBLIC_URL", "https://firma.example/awizo"),
+        ("OIDC_CLIENT_ID", "awizo"),
         ("DELIVERY", "maybe"),
         ("DELIVERY", "redirect:"),
         ("DELIVERY", "redirect:nobody"),
