@@ -14,7 +14,6 @@ A database that is away or full raises ``errors.Unavailable``, a closed one too.
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +38,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.types import TypeDecorator
 
 from app.bells import Bells, Kind
+from app.chance import draw_bytes
 from app.engines import dial_postgres, open_postgres, open_sqlite
 from app.errors import AwizoError, Unavailable
 from app.lanes import Item, Merged, ReadLane, T, WriteLane, run_merged
@@ -270,7 +270,7 @@ def _as_unavailable(error: DBAPIError, committing: bool) -> Unavailable:
 def new_id(at: datetime | None = None) -> str:
     """Return a fresh opaque id of 26 characters; later ids sort after earlier ones (a ULID)."""
     millis = int((at or datetime.now(UTC)).timestamp() * 1000)
-    number = millis << 80 | secrets.randbits(80)
+    number = millis << 80 | int.from_bytes(draw_bytes(10))
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 

@@ -10,7 +10,6 @@ unknown key id turns up, so running processes follow a rotation.
 """
 
 import base64
-import hashlib
 import hmac
 import json
 import os
@@ -37,6 +36,7 @@ class Vault:
         self._path = path
         self._lock = threading.Lock()
         self._keys = _read_ring(path)
+        self._derived: dict[tuple[str, str], bytes] = {}
 
     @classmethod
     def open_or_create(cls, path: Path) -> "Vault":
@@ -99,7 +99,7 @@ class Vault:
     def digest(self, purpose: str, data: bytes, key_id: str | None = None) -> str:
         """Return ``key id + ":" + HMAC-SHA256`` in hex; for keys at rest and request bodies."""
         key_id = key_id or self.active_key_id
-        return f"{key_id}:{hmac.digest(self._derive(key_id, purpose), data, 'sha256').hex()}"
+        return f"{key_id}:{_mac(self._derive(key_id, purpose), data).hex()}"
 
     def matches(self, purpose: str, data: bytes, digest: str) -> bool:
         """Whether ``digest`` was made of ``data`` by any key of the ring."""
@@ -114,20 +114,33 @@ class Vault:
         with self._lock:
             key_id = _new_key_id()
             self._keys = {key_id: secrets.token_bytes(32)} | _read_ring(self._path)
+            self._derived = {}
             _write_ring(self._path, self._keys)
         return key_id
 
     def _derive(self, key_id: str, purpose: str) -> bytes:
+        derived = self._derived.get((key_id, purpose))
+        if derived is None:
+            key = _mac(self._find_key(key_id), b"awizo/" + purpose.encode())
+            derived = self._derived[key_id, purpose] = key
+        return derived
+
+    def _find_key(self, key_id: str) -> bytes:
         key = self._keys.get(key_id)
         if key is None:
             with self._lock:
-                self._keys = _read_ring(self._path)
+                self._keys, self._derived = _read_ring(self._path), {}
             key = self._keys[key_id]
-        return hmac.digest(key, b"awizo/" + purpose.encode(), "sha256")
+        return key
 
     def _short_mac(self, key_id: str, purpose: str, text: str) -> str:
-        mac = hmac.digest(self._derive(key_id, f"sign/{purpose}"), text.encode(), hashlib.sha256)
+        mac = _mac(self._derive(key_id, f"sign/{purpose}"), text.encode())
         return base64.b32encode(mac[:_SIGNATURE_BYTES]).decode().lower()
+
+
+def _mac(key: bytes, data: bytes) -> bytes:
+    """HMAC-SHA256. Not ``hmac.digest``: that lets another thread run, and waits for its turn."""
+    return hmac.new(key, data, "sha256").digest()
 
 
 def _aad(place: str, target: str) -> bytes:

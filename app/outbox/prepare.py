@@ -6,11 +6,11 @@ request to the protecting processes and is dropped.
 """
 
 import asyncio
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from app.chance import draw_bytes
 from app.configuration.resolve import Resolved
 from app.configuration.templates import FoundTemplate
 from app.db import new_id
@@ -135,7 +135,7 @@ def finish(
         for part in protection.parts
     )
     outgoing = _write_down(checked, attachments, message_id, starts_at)
-    composed = compose(outgoing, boundary_seed=secrets.token_hex(12))
+    composed = compose(outgoing, boundary_seed=draw_bytes(12).hex())
     given = order.notifications if order.notifications is not None else resolved.notifications
     notify = choose_notify(given or ())
     left_open = [part for part in order.attachments if checked.password and _is_left_open(part)]
