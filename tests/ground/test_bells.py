@@ -56,7 +56,7 @@ async def be_still(bell: asyncio.Event) -> None:
     bell.set()
     while bell.is_set():
         bell.clear()
-        await anyio.sleep(0.1)
+        await anyio.sleep(0.4)
 
 
 def count_threads() -> int:
