@@ -19,9 +19,11 @@ from app.configuration.document import describe_answer
 from app.configuration.load import find_account
 from app.configuration.model import StoredAccount
 from app.configuration.show import show_document
+from app.db import now
 from app.errors import Missing
 from app.outbox.follow import configuration_changed
 from app.outbox.health import name_state, read_health
+from app.outbox.manners import find_limits
 from app.outbox.office import Office
 
 Configuration = Annotated[dict[str, Any], WithJsonSchema(describe_answer())]
@@ -56,12 +58,27 @@ def read_shown(tx: Connection, scope: Scope) -> tuple[StoredAccount, dict[str, A
         "failed_at": show_instant(health.failed_at),
         "next_try_at": show_instant(health.paused_until),
     }
+    at = now(tx)
+    limits = find_limits(health, stored.settings.host if stored.settings else "", at)
+    slowed = limits.until and {
+        "reason": health.slow_reason,
+        "detail": health.slow_detail,
+        "slowed_at": show_instant(health.slowed_at),
+        "next_try_at": show_instant(health.slow_until),
+        "until": show_instant(limits.until),
+    }
     known: dict[str, Any] = {
         "scope": stored.scope,
         "version": stored.version,
         "updated_at": show_instant(stored.updated_at),
-        "state": name_state(stored, health.cause),
+        "state": name_state(stored, health, at),
         "trouble": trouble,
+        "slowed": slowed,
+        "limits": {
+            "per_minute": limits.per_minute and round(limits.per_minute, 1),
+            "connections": limits.connections,
+            "per_connection": limits.per_connection,
+        },
         "paused_at": show_instant(stored.paused_at),
     }
     if stored.user_id is not None:

@@ -204,7 +204,7 @@ def describe_answer() -> dict[str, Any]:
         "updated_at": instant,
         "state": {
             "type": "string",
-            "enum": ["active", "paused", "awaiting_password", "trouble"],
+            "enum": ["active", "slowed", "paused", "awaiting_password", "trouble"],
         },
         "trouble": {
             "type": ["object", "null"],
@@ -214,6 +214,27 @@ def describe_answer() -> dict[str, Any]:
                 "detail": {"type": "string"},
                 "failed_at": instant,
                 "next_try_at": instant,
+            },
+        },
+        "slowed": {
+            "type": ["object", "null"],
+            "description": "The server asked to be sent less; the pace grows again until `until`.",
+            "properties": {
+                "reason": {"type": "string", "enum": ["rate_limited", "too_many_connections"]},
+                "detail": {"type": "string", "description": "The server's words."},
+                "slowed_at": instant,
+                "next_try_at": instant,
+                "until": instant,
+            },
+        },
+        "limits": {
+            "type": "object",
+            "description": "What mail keeps to now: as the provider publishes it or as its server "
+            "taught us; null where nothing is known.",
+            "properties": {
+                "per_minute": {"type": ["number", "null"], "description": "Messages."},
+                "connections": {"type": ["integer", "null"], "description": "At once, in all."},
+                "per_connection": {"type": ["integer", "null"], "description": "Messages."},
             },
         },
         "paused_at": instant,

@@ -5,7 +5,7 @@ A domain of a customer's own does not tell who hosts it; then the person chooses
 publish them; what a server really does is for the probe to say.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -76,6 +76,31 @@ PROVIDERS: Sequence[Provider] = (
     ),
     Provider("gmx", "GMX", "mail.gmx.net", 465, "ssl_tls", ("gmx.net", "gmx.ch", "gmx.de")),
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SendingLimits:
+    """What a provider allows one account; None where it publishes nothing.
+
+    per_minute: messages. connections: at once.
+    """
+
+    per_minute: float | None = None
+    connections: int | None = None
+
+
+_NO_LIMITS = SendingLimits()
+# By server. Exchange Online delays what is beyond its rate; keeping the pace here lets single
+# messages go before batches. Others count by the hour or the day, which is learned as it comes.
+_SENDING_LIMITS: Mapping[str, SendingLimits] = {
+    "smtp.office365.com": SendingLimits(per_minute=30, connections=3),
+    "smtp-mail.outlook.com": SendingLimits(per_minute=30, connections=3),
+}
+
+
+def find_sending_limits(host: str) -> SendingLimits:
+    """Return what the provider of a server allows one account."""
+    return _SENDING_LIMITS.get(host.rstrip(".").lower(), _NO_LIMITS)
 
 
 def find_provider(address: str) -> Provider | None:

@@ -18,8 +18,8 @@ from app.accounts.caller import Caller
 from app.configuration.load import read_account
 from app.configuration.model import StoredAccount, name_scope
 from app.configuration.tables import account
-from app.db import new_id
-from app.outbox.health import Health, name_state, read_health
+from app.db import new_id, now
+from app.outbox.health import RECOVERY, Health, name_state, read_health
 from app.outbox.tables import account_state, message, recipient
 
 _TIME_CHARACTERS = 10  # of an id
@@ -67,7 +67,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """An account that needs somebody: ``paused``, ``awaiting_password`` or ``trouble``."""
+    """An account that needs somebody: ``paused``, ``awaiting_password``, ``trouble``, ``slowed``."""
 
     stored: StoredAccount
     state: str
@@ -163,7 +163,10 @@ def forecast(tx: Connection, caller: Caller, at: datetime) -> list[Line]:
 
 def list_troubles(tx: Connection, caller: Caller) -> list[Trouble]:
     """Return the accounts that need somebody; a user is told of their own only."""
-    shaken = select(account_state.c.account_id).where(account_state.c.cause.is_not(None))
+    at = now(tx)
+    shaken = select(account_state.c.account_id).where(
+        account_state.c.cause.is_not(None) | (account_state.c.slow_until > at - RECOVERY)
+    )
     needs = (
         account.c.id.in_(shaken)
         | account.c.paused_at.is_not(None)
@@ -173,7 +176,7 @@ def list_troubles(tx: Connection, caller: Caller) -> list[Trouble]:
     troubles = []
     for stored in _read_accounts(tx, needs & own & account.c.removed_at.is_(None)):
         health = read_health(tx, stored.id)
-        troubles.append(Trouble(stored, name_state(stored, health.cause), health))
+        troubles.append(Trouble(stored, name_state(stored, health, at), health))
     return troubles
 
 

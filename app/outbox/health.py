@@ -6,18 +6,35 @@ the configuration, closes it again.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from app.configuration.model import StoredAccount
 from app.outbox.tables import account_state
 
+RECOVERY = timedelta(minutes=30)  # after the pause that a complaint made, all is as before
+_BY_ID = select(account_state).where(account_state.c.account_id == bindparam("id"))
 _WAITS_S = (60, 120, 300, 600, 900)  # the last repeats: a quarter of an hour is soon enough to see
+
+_FORGOTTEN = (
+    "paused_until",
+    "cause",
+    "detail",
+    "slowed_at",
+    "slow_until",
+    "slow_reason",
+    "slow_detail",
+    "slow_rate",
+    "slow_connections",
+    "turn_at",
+    "session_messages",
+    "session_learned_at",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +51,37 @@ class Health:
     starttls_seen: str | None = None
     dsn_refused: str | None = None
     pipelining_broken: str | None = None
+    # Of ``manners``.
+    slowed_at: datetime | None = None
+    slow_until: datetime | None = None
+    slow_reason: str | None = None
+    slow_detail: str | None = None
+    slow_hits: int = 0
+    slow_rate: float | None = None
+    slow_connections: int | None = None
+    session_messages: int | None = None
+    session_learned_at: datetime | None = None
+
+    def is_slowed(self, at: datetime) -> bool:
+        """Whether the server asked us to slow down, and it is not yet forgotten."""
+        return self.slow_until is not None and at < self.slow_until + RECOVERY
 
 
 def read_health(tx: Connection, account_id: str) -> Health:
     """Return what is known; all empty for an account that has not sent yet."""
-    row = tx.execute(select(account_state).where(account_state.c.account_id == account_id)).first()
+    row = tx.execute(_BY_ID, {"id": account_id}).first()
     return Health() if row is None else _show(row)
 
 
-def name_state(stored: StoredAccount, cause: str | None) -> str:
-    """Return in one word how an account is doing; cause: of the trouble its server is in."""
+def name_state(stored: StoredAccount, health: Health, at: datetime) -> str:
+    """Return in one word how an account is doing."""
     if stored.paused_at is not None:
         return "paused"
     if stored.password_state == "awaiting":
         return "awaiting_password"
-    return "trouble" if cause else "active"
+    if health.cause:
+        return "trouble"
+    return "slowed" if health.is_slowed(at) else "active"
 
 
 def note_trouble(
@@ -102,11 +135,12 @@ def note_success(
 
 
 def close_breaker(tx: Connection, account_id: str) -> None:
-    """Forget the trouble: the configuration was changed, or a person said try now."""
+    """Forget the trouble and the complaints: the configuration was changed, or a person said try
+    now."""
     tx.execute(
         update(account_state)
         .where(account_state.c.account_id == account_id)
-        .values(failures=0, paused_until=None, cause=None, detail=None)
+        .values(failures=0, slow_hits=0, **dict.fromkeys(_FORGOTTEN))
     )
 
 
@@ -121,15 +155,5 @@ def ensure_state(tx: Connection, account_id: str) -> None:
 
 
 def _show(row: Row[Any]) -> Health:
-    return Health(
-        failures=row.failures,
-        paused_until=row.paused_until,
-        cause=row.cause,
-        detail=row.detail,
-        failed_at=row.failed_at,
-        succeeded_at=row.succeeded_at,
-        capabilities=row.capabilities,
-        starttls_seen=row.starttls_seen,
-        dsn_refused=row.dsn_refused,
-        pipelining_broken=row.pipelining_broken,
-    )
+    known = row._mapping
+    return Health(**{each.name: known[each.name] for each in fields(Health)})

@@ -104,6 +104,13 @@ Index(
     postgresql_where=text("not_after is not null and ended_at is null"),
 )
 Index("ix_message_ended", message.c.ended_at)
+Index(
+    "ix_message_batch",
+    message.c.batch_id,
+    message.c.id,
+    sqlite_where=text("batch_id is not null"),
+    postgresql_where=text("batch_id is not null"),
+)
 
 message_body = Table(
     "message_body",
@@ -131,7 +138,7 @@ recipient = Table(
     Column("due_at", UtcInstant),  # when it may be tried (queued, deferred)
     Column("attempts", Integer, nullable=False),
     Column("tries", Integer, nullable=False),  # those that count for the retry schedule
-    Column("claimed_by", String(64)),  # one claim: its worker's id, a dot, a number. The fence.
+    Column("claimed_by", String(64)),  # the fence: worker.carrier.number
     Column("lease_until", UtcInstant),
     Column("claimed_at", UtcInstant),
     Column("marked_at", UtcInstant),  # the final dot may have gone out
@@ -234,6 +241,17 @@ account_state = Table(
     # LIMITE and WAIT
     Column("lot_count", Integer, nullable=False),
     Column("lot_replied_at", UtcInstant),  # last final reply of this lot
+    # What the server asked for, see ``manners``: cleared by a saved change.
+    Column("slowed_at", UtcInstant),  # last complaint
+    Column("slow_until", UtcInstant),  # nothing goes before; from here on it recovers
+    Column("slow_reason", String(32)),  # rate_limited, too_many_connections
+    Column("slow_detail", Text),
+    Column("slow_hits", Integer, nullable=False, server_default="0"),  # in a row
+    Column("slow_rate", Float),  # messages a minute, at slow_until
+    Column("slow_connections", Integer),  # at slow_until
+    Column("turn_at", UtcInstant),  # when the next message has its turn
+    Column("session_messages", Integer),  # that one connection carries
+    Column("session_learned_at", UtcInstant),
 )
 
 worker = Table(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -17,6 +18,7 @@ from app.configuration.remove import delete_configuration
 from app.configuration.rights import require_reader, require_writer
 from app.configuration.save import Save, put_configuration
 from app.configuration.tables import account
+from app.db import now
 from app.errors import Conflict, Notice, Refused, Stale
 from app.outbox.follow import configuration_changed, configuration_removed
 from app.outbox.health import Health, name_state, read_health
@@ -51,6 +53,7 @@ class ScopeView:
     health: Health
     person: Person | None
     wider: StoredAccount | None
+    at: datetime
 
     @property
     def is_personal(self) -> bool:
@@ -65,7 +68,7 @@ class ScopeView:
     @property
     def state(self) -> str:
         """How it is doing, in one word."""
-        return name_state(self.stored, self.health.cause) if self.stored else "none"
+        return name_state(self.stored, self.health, self.at) if self.stored else "none"
 
 
 def read_view(tx: Connection, scope: Scope) -> ScopeView:
@@ -77,6 +80,7 @@ def read_view(tx: Connection, scope: Scope) -> ScopeView:
         health=read_health(tx, stored.id) if stored else Health(),
         person=read_person(tx, scope.user) if scope.user else None,
         wider=find_account(tx, GLOBAL) if scope.user else None,
+        at=now(tx),
     )
 
 
@@ -279,6 +283,7 @@ def _read_scopes(tx: Connection, *, with_global: bool) -> list[ScopeView]:
     stored = {row["scope"]: read_account(row) for row in tx.execute(query).mappings()}
     scopes = [Scope(None)] if with_global else []
     scopes += [Scope(user) for user in people]
+    at = now(tx)
     return [
         ScopeView(
             scope,
@@ -286,6 +291,7 @@ def _read_scopes(tx: Connection, *, with_global: bool) -> list[ScopeView]:
             read_health(tx, found.id) if found else Health(),
             people.get(scope.user or ""),
             None,
+            at,
         )
         for scope in scopes
     ]

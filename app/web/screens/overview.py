@@ -24,6 +24,7 @@ from app.outbox.figures import (
     list_held_reasons,
     list_troubles,
 )
+from app.outbox.health import RECOVERY
 from app.web.screens.scope import parse_scope
 from app.web.visit import TheVisit
 from app.web.words import mark
@@ -90,6 +91,7 @@ async def show_overview(visit: TheVisit) -> Response:
         reasons=REASONS,
         labels=LABELS,
         at=visit.at,
+        recovery=RECOVERY,
         parse_scope=parse_scope,
         chart={"width": WIDTH, "height": HEIGHT, "step": WIDTH / _DAYS, "bar": BAR},
     )
