@@ -67,7 +67,18 @@ FIELDS: Mapping[str, Kind] = {
 }
 # What answers show beyond the input.
 SHOWN = frozenset(
-    ("scope", "user", "version", "updated_at", "active_scope", "state", "trouble", "paused_at")
+    (
+        "scope",
+        "user",
+        "version",
+        "updated_at",
+        "active_scope",
+        "state",
+        "trouble",
+        "slowed",
+        "limits",
+        "paused_at",
+    )
 ) | {"attachment_password_set", "warnings"}
 SHOWN_OF_SMTP = frozenset(("password_set", "effective_port"))
 
