@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Connection
 
 from app.configuration.load import load_account
@@ -13,11 +13,17 @@ from app.configuration.model import StoredAccount
 from app.configuration.tables import account
 from app.db import lock_rows, now
 from app.errors import Missing
+from app.outbox.complaint import Complaint
 from app.outbox.health import note_success, note_trouble, read_health
 from app.outbox.judge import read_lot
+from app.outbox.manners import Limits, find_limits, heed, note_accepted
 from app.outbox.queue import MOST_BYTES, Claimed, Wait, claim
 from app.outbox.settle import Settlement, settle
 from app.outbox.tables import message_body
+
+_BODIES = select(message_body.c.message_id, message_body.c.raw).where(
+    message_body.c.message_id.in_(bindparam("ids", expanding=True))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,7 @@ class Carriage:
 
     saw_starttls, refused_dsn, broke_pipelining: what its present server did before. has_failed: the
     next session is the trial after trouble. may_widen: more than one connection is in order (no
-    lots, and no trial).
+    lots, and no trial). limits: what manners ask for.
     """
 
     stored: StoredAccount
@@ -35,6 +41,7 @@ class Carriage:
     broke_pipelining: bool
     has_failed: bool
     may_widen: bool
+    limits: Limits
     any_port: bool = True  # the port was checked when the configuration was saved
 
 
@@ -45,15 +52,19 @@ def load_carriage(tx: Connection, account_id: str) -> Carriage:
         raise Missing("There is no such account.")
     health = read_health(tx, account_id)
     server = stored.settings.server if stored.settings else None
+    at = now(tx)
+    limits = find_limits(health, stored.settings.host if stored.settings else "", at)
     return Carriage(
         stored=stored,
         saw_starttls=server is not None and health.starttls_seen == server,
         refused_dsn=server is not None and health.dsn_refused == server,
-        broke_pipelining=server is not None
-        and health.pipelining_broken == _name_day(server, now(tx)),
+        broke_pipelining=server is not None and health.pipelining_broken == _name_day(server, at),
         has_failed=health.failures > 0,
         may_widen=health.failures == 0
+        and health.slow_hits == 0
+        and limits.connections != 1
         and not (stored.settings is not None and stored.settings.batch_limit),
+        limits=limits,
     )
 
 
@@ -81,6 +92,7 @@ def claim_batch(
         claim_id,
         lease_s=lease_s,
         lot=read_lot(settings),
+        limits=carriage.limits,
         delivery=delivery,
         most=most,
     )
@@ -98,11 +110,7 @@ def read_body(tx: Connection, message_id: str) -> bytes | None:
 
 
 def _read_bodies(tx: Connection, message_ids: Collection[str]) -> dict[str, bytes]:
-    found = tx.execute(
-        select(message_body.c.message_id, message_body.c.raw).where(
-            message_body.c.message_id.in_(message_ids)
-        )
-    )
+    found = tx.execute(_BODIES, {"ids": list(message_ids)})
     return {message_id: bytes(raw) for message_id, raw in found}
 
 
@@ -122,13 +130,16 @@ class Tried:
     """A try and what it tells of its account.
 
     version: of the configuration it was made with. stand: where it is to be noted. trouble: cause
-    and words of what pauses the account.
+    and words of what pauses the account. complaint: what slows it down; where it turns out to be
+    none, the trouble holds. host: its server.
     """
 
     settlement: Settlement
     version: int
     stand: Stand | None = None
     trouble: tuple[str, str] | None = None
+    complaint: Complaint | None = None
+    host: str = ""
 
     @property
     def account_id(self) -> str:
@@ -144,7 +155,9 @@ def settle_tries(tx: Connection, asked: Sequence[Tried]) -> list[bool]:
     blaming = [
         each
         for each in asked
-        if each.trouble is not None or any(one.hold for one in each.settlement.outcomes)
+        if each.trouble is not None
+        or each.complaint is not None
+        or any(one.hold for one in each.settlement.outcomes)
     ]
     versions = _lock_versions(tx, {each.account_id for each in blaming})
     # What the old configuration came to says nothing of the new one: at once again.
@@ -154,6 +167,8 @@ def settle_tries(tx: Connection, asked: Sequence[Tried]) -> list[bool]:
         [_drop_holds(one.settlement) if id(one) in outdated else one.settlement for one in asked],
     )
     for each in sorted(asked, key=lambda one: one.account_id):
+        if _heed(tx, each, is_outdated=id(each) in outdated):
+            continue
         if each.trouble is not None:
             if id(each) not in outdated:
                 cause, detail = each.trouble
@@ -161,6 +176,19 @@ def settle_tries(tx: Connection, asked: Sequence[Tried]) -> list[bool]:
         elif each.stand is not None:
             _note_stand(tx, each.account_id, each.stand)
     return settled
+
+
+def _heed(tx: Connection, tried: Tried, *, is_outdated: bool) -> bool:
+    """Note what the server asked of our manners; True where it says all there is to say."""
+    claimed = tried.settlement.claimed
+    if tried.complaint is None:
+        if claimed.is_trial and any(one.verdict == "sent" for one in tried.settlement.outcomes):
+            note_accepted(tx, tried.account_id)
+        return False
+    if is_outdated:
+        return True
+    heeded = heed(tx, tried.account_id, claimed.id, tried.complaint, host=tried.host, at=now(tx))
+    return heeded and tried.trouble is not None
 
 
 def _lock_versions(tx: Connection, account_ids: Collection[str]) -> dict[str, int]:

@@ -95,6 +95,9 @@ class Carrier:
         self._next_number = next_number
         self._more = more
         self._cuts = cuts
+        self._name = f"{worker_id}.{next_number()}"
+        self._session_most: int | None = None
+        self._is_leaving = False
         self._settler = Settler(office, worker_id, active)
         self._session: Session | None = None
         self._key: _Key | None = None
@@ -108,10 +111,10 @@ class Carrier:
         try:
             while not self._stopping.is_set():
                 self._wake.clear()
-                if await self._carry_next() or await self._idle():
+                if await self._carry_next() or (not self._is_leaving and await self._idle()):
                     continue
                 await self._close_session()
-                if not self._wake.is_set():  # while it said goodbye
+                if self._is_leaving or not self._wake.is_set():  # while it said goodbye
                     return
         finally:
             await self._finish()
@@ -170,7 +173,7 @@ class Carrier:
         return True
 
     def _begin_claim(self) -> "asyncio.Task[Batch | Wait | None]":
-        claim_id = f"{self._worker_id}.{self._next_number()}"
+        claim_id = f"{self._name}.{self._next_number()}"
         # Held before the claim commits, so that a slow start cannot lose the lease unrenewed.
         self._active.add(claim_id)
         self._claiming = asyncio.create_task(self._claim(claim_id, self._ahead))
@@ -197,6 +200,9 @@ class Carrier:
         return batch
 
     async def _wait_for_lot(self, wait: Wait) -> bool:
+        if wait.is_leave:
+            self._is_leaving = True
+            return False
         try:
             # Asked again every second: LIMITE may be changed, the rest of a lot given back.
             async with asyncio.timeout(max(0.02, min(wait.delay_s, 1))):
@@ -208,6 +214,7 @@ class Carrier:
     async def _carry(self, batch: Batch) -> None:
         """Carry a batch over as many sessions as it takes, until something is wrong."""
         carriage = batch.carriage
+        self._session_most = carriage.limits.per_connection
         password = await self._take_in_hand(batch)
         while self._hand and not self._in_trouble:
             try:
@@ -291,6 +298,8 @@ class Carrier:
         """Give the conveyor its next message, and see to it that there will be more."""
         if self._stopping.is_set() or self._in_trouble or self._settler.is_behind:
             return None
+        if self._session is not None and self._is_full(self._session):
+            return None
         job = self._hand.popleft() if self._hand else None
         if self._claiming is None and len(self._hand) <= self._ahead // 2:
             self._begin_claim()
@@ -302,7 +311,10 @@ class Carrier:
         """Return a session of this account and credential, the kept one where it is still good."""
         key = _Key(carriage.stored.version, password)
         if self._session is not None and (
-            self._key != key or not self._session.usable or self._session.is_stale()
+            self._key != key
+            or not self._session.usable
+            or self._session.is_stale()
+            or self._is_full(self._session)
         ):
             await self._close_session()
         if carriage.has_failed:
@@ -320,6 +332,10 @@ class Carrier:
             self._session.dsn_refused = carriage.refused_dsn
             self._key = key
         return self._session
+
+    def _is_full(self, session: Session) -> bool:
+        """Tell whether the server would end this session at its next message."""
+        return self._session_most is not None and session.messages_begun >= self._session_most
 
     async def _close_session(self) -> None:
         session, self._session, self._key = self._session, None, None

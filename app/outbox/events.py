@@ -15,6 +15,8 @@ from sqlalchemy.engine import Connection
 from app.db import commit_horizon, transaction_id
 from app.outbox.tables import event
 
+_EVENT = insert(event)
+
 
 @dataclass(frozen=True, slots=True)
 class Note:
@@ -35,7 +37,7 @@ def record(tx: Connection, notes: list[Note]) -> None:
         return
     txid = transaction_id(tx)
     tx.execute(
-        insert(event),
+        _EVENT,
         [
             {
                 "txid": txid,

@@ -8,13 +8,14 @@ it came.
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, exists, or_, select
 from sqlalchemy.engine import Connection
 
 from app.accounts.caller import SENDERS, Caller
+from app.db import new_id
 from app.errors import Fault, Missing, Refused
 from app.mime.address import Mailbox, parse_mailbox
 from app.outbox.events import read_feed, select_events
@@ -27,6 +28,7 @@ from app.outbox.tables import attempt, event, message, recipient
 
 WINDOW = 5000  # messages that one search for free text looks through
 _ANY = Reference()
+_FIRST, _LAST = datetime(1971, 1, 1, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC)  # ids end there
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,11 +180,18 @@ def _narrow(query: Select[Any], caller: Caller, wanted: Wanted, at: datetime) ->
     ):
         if value is not None:
             query = query.where(column == value)
-    if wanted.created_after is not None:
-        query = query.where(message.c.created_at > wanted.created_after)
-    if wanted.created_before is not None:
-        query = query.where(message.c.created_at < wanted.created_before)
+    # Ids begin with the time they were made: the bounds on them are for the index alone.
+    if (after := wanted.created_after) is not None:
+        query = query.where(message.c.created_at > after, message.c.id > _begin_ids(after, -1))
+    if (before := wanted.created_before) is not None:
+        query = query.where(message.c.created_at < before, message.c.id < _begin_ids(before, 1))
     return query
+
+
+def _begin_ids(at: datetime, hours: int) -> str:
+    """Return what sorts before every id made ``hours`` after ``at``, and after those made before."""
+    at = min(max(at, _FIRST), _LAST)
+    return new_id(at + timedelta(hours=hours))[:10]
 
 
 def _has_status(statuses: Sequence[str], at: datetime) -> ColumnElement[bool]:

@@ -5,14 +5,27 @@ final reply of the previous one. The counter is a row, so it holds across proces
 """
 
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import case, exists, select, update
+from sqlalchemy import bindparam, case, exists, func, select, update
 from sqlalchemy.engine import Connection
 
 from app.db import lock_rows
 from app.outbox.health import ensure_state
 from app.outbox.tables import account_state, message, recipient
+
+_COUNT = account_state.c.lot_count
+_RETURNED = bindparam("b_returned")
+_NOTE_REPLIES = (
+    update(account_state)
+    .where(account_state.c.account_id == bindparam("b_account_id"), _COUNT > 0)
+    .values(
+        lot_replied_at=func.coalesce(
+            bindparam("b_at", type_=account_state.c.lot_replied_at.type),
+            account_state.c.lot_replied_at,
+        ),
+        lot_count=case((_COUNT > _RETURNED, _COUNT - _RETURNED), else_=0),
+    )
+)
 
 
 def take_places(
@@ -52,17 +65,8 @@ def note_replies(
 ) -> None:
     """Start the pause anew after the last reply to a message; give back places of those where
     MAIL never went."""
-    values: dict[str, Any] = {}
-    if replied:
-        values["lot_replied_at"] = at
-    if returned:
-        count = account_state.c.lot_count
-        values["lot_count"] = case((count > returned, count - returned), else_=0)
-    tx.execute(
-        update(account_state)
-        .where(account_state.c.account_id == account_id, account_state.c.lot_count > 0)
-        .values(values)
-    )
+    values = {"b_account_id": account_id, "b_at": at if replied else None, "b_returned": returned}
+    tx.execute(_NOTE_REPLIES, values)
 
 
 def is_sending(tx: Connection, account_id: str) -> bool:

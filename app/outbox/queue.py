@@ -14,12 +14,13 @@ from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import Row, and_, exists, or_, select, update
+from sqlalchemy import Row, and_, bindparam, exists, or_, select, update
 from sqlalchemy.engine import Connection
 
 from app.configuration.tables import account
 from app.db import lock_rows, now
-from app.outbox import pace
+from app.outbox import manners, pace
+from app.outbox.manners import UNLIMITED, Limits
 from app.outbox.rows import read_all_recipients, refresh_all
 from app.outbox.status import WAITING
 from app.outbox.tables import FORCED, PRIORITIES, account_state, message, recipient
@@ -45,6 +46,43 @@ _CARRIED = (
     message.c.ended_at,
     message.c.erase_at_end,
 )
+# Built once: building a statement costs more than running it.
+_IDS = bindparam("ids", expanding=True)
+_DUE = (
+    select(*_CARRIED)
+    .where(
+        message.c.account_id == bindparam("account_id"),
+        message.c.priority == bindparam("priority"),
+        message.c.due_at <= bindparam("at"),
+        or_(message.c.not_after.is_(None), message.c.not_after > bindparam("at")),
+    )
+    .order_by(message.c.due_at)
+    .limit(bindparam("most"))
+)
+_LIMITS = (
+    select(account.c.paused_at, account_state.c.paused_until, account_state.c.failures)
+    .outerjoin(account_state, account_state.c.account_id == account.c.id)
+    .where(account.c.id == bindparam("id"))
+)
+_CLAIM = (
+    update(recipient)
+    .where(recipient.c.id.in_(_IDS))
+    .values(
+        state="sending",
+        reason=None,
+        due_at=None,
+        claimed_by=bindparam("b_claim_id"),
+        claimed_at=bindparam("b_at"),
+        lease_until=bindparam("b_until"),
+        updated_at=bindparam("b_at"),
+    )
+)
+_LEASED = (
+    select(recipient.c.id, recipient.c.claimed_by)
+    .where(recipient.c.id.in_(_IDS), recipient.c.lease_until > bindparam("at"))
+    .order_by(recipient.c.id)
+)
+_MARK = update(recipient).where(recipient.c.id.in_(_IDS)).values(marked_at=bindparam("b_at"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +95,16 @@ class Lot:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Claimed:
-    """One message in our hands. id: the fence, shared by what was claimed at one stroke."""
+    """One message in our hands. id: the fence, shared by what was claimed at one stroke.
+
+    is_trial: it goes alone, to see whether the server is well again.
+    """
 
     id: str
     message: Row[Any]
     recipients: tuple[Row[Any], ...]
     at: datetime
+    is_trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +117,13 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The account has due mail, and its lot is full for ``delay_s`` more seconds."""
+    """The account has due mail, and its lot is full, or its turn to come, for ``delay_s`` seconds.
+
+    is_leave: it has connections enough without this one.
+    """
 
     delay_s: float
+    is_leave: bool = False
 
 
 def find_ready(tx: Connection, at: datetime | None = None) -> list[str]:
@@ -102,6 +148,7 @@ def find_ready(tx: Connection, at: datetime | None = None) -> list[str]:
     may_run = and_(
         account.c.paused_at.is_(None),
         or_(account_state.c.paused_until.is_(None), account_state.c.paused_until <= at),
+        or_(account_state.c.slow_until.is_(None), account_state.c.slow_until <= at),
     )
     query = (
         select(account.c.id)
@@ -118,6 +165,7 @@ def claim(
     *,
     lease_s: float,
     lot: Lot | None = None,
+    limits: Limits = UNLIMITED,
     delivery: str = "on",
     most: int = 1,
 ) -> list[Claimed] | Wait:
@@ -126,7 +174,12 @@ def claim(
     delivery: where mail goes now, which the messages show from here on.
     """
     at = now(tx)
-    rows = _find_due(tx, account_id, at, most)
+    if limits.connections is not None and not manners.may_claim(
+        tx, account_id, claim_id, limits.connections
+    ):
+        return Wait(1, is_leave=True)
+    may = _find_may(tx, account_id, at)
+    rows = _find_due(tx, account_id, at, most, may)
     if rows and lot is not None:
         taken = pace.take_places(
             tx, account_id, len(rows), limit=lot.limit, wait_s=lot.wait_s, at=at
@@ -134,6 +187,14 @@ def claim(
         if isinstance(taken, datetime):
             return Wait((taken - at).total_seconds())
         rows = rows[:taken]
+    if rows and limits.per_minute is not None:
+        turns = manners.take_turns(tx, account_id, len(rows), per_minute=limits.per_minute, at=at)
+        count = turns if isinstance(turns, int) else 0
+        if lot is not None and count < len(rows):
+            pace.note_replies(tx, account_id, replied=0, returned=len(rows) - count, at=at)
+        if isinstance(turns, datetime):
+            return Wait((turns - at).total_seconds())
+        rows = rows[:count]
     if not rows:
         return []
     recipients = read_all_recipients(tx, [row.id for row in rows])
@@ -144,69 +205,74 @@ def claim(
         for row in rows
     }
     tx.execute(
-        update(recipient)
-        .where(recipient.c.id.in_([each.id for several in due.values() for each in several]))
-        .values(
-            state="sending",
-            reason=None,
-            due_at=None,
-            claimed_by=claim_id,
-            claimed_at=at,
-            lease_until=at + timedelta(seconds=lease_s),
-            updated_at=at,
-        )
+        _CLAIM,
+        {
+            "ids": [each.id for several in due.values() for each in several],
+            "b_claim_id": claim_id,
+            "b_at": at,
+            "b_until": at + timedelta(seconds=lease_s),
+        },
     )
     elsewhere = [row.id for row in rows if row.delivery != delivery]
     if elsewhere:
         tx.execute(update(message).where(message.c.id.in_(elsewhere)).values(delivery=delivery))
-    refresh_all(tx, rows, at)
-    return [Claimed(claim_id, row, due[row.id], at) for row in rows]
+    states = {
+        row.id: [
+            ("sending", None) if each in due[row.id] else (each.state, each.due_at)
+            for each in recipients[row.id]
+        ]
+        for row in rows
+    }
+    refresh_all(tx, rows, at, states)
+    return [Claimed(claim_id, row, due[row.id], at, may.is_trial) for row in rows]
 
 
-def _find_due(tx: Connection, account_id: str, at: datetime, most: int) -> list[Row[Any]]:
+def _find_due(
+    tx: Connection, account_id: str, at: datetime, most: int, may: "_May"
+) -> list[Row[Any]]:
     """Lock and return what may be claimed now, the most urgent first."""
-    may = _find_limits(tx, account_id, at)
     rows: list[Row[Any]] = []
     for priority in may.priorities:
         left = min(most, may.most) - len(rows)
         if left <= 0:
             break
-        query = (
-            select(*_CARRIED)
-            .where(
-                message.c.account_id == account_id,
-                message.c.priority == priority,
-                message.c.due_at <= at,
-                or_(message.c.not_after.is_(None), message.c.not_after > at),
-            )
-            .order_by(message.c.due_at)
-            .limit(left)
-        )
-        rows += tx.execute(lock_rows(tx, query, skip_locked=True))
+        values = {"account_id": account_id, "priority": priority, "at": at, "most": left}
+        rows += tx.execute(lock_rows(tx, _DUE, skip_locked=True), values)
     # A message that kills its worker should take little with it, and memory has an end.
     total_bytes = list(accumulate(row.size_bytes for row in rows))
     return rows[: max(1, bisect(total_bytes, MOST_BYTES))]
 
 
 @dataclass(frozen=True, slots=True)
-class _Limits:
+class _May:
     priorities: tuple[int, ...] = PRIORITIES
     most: int = sys.maxsize
+    is_trial: bool = False
 
 
-def _find_limits(tx: Connection, account_id: str, at: datetime) -> _Limits:
+def _find_may(tx: Connection, account_id: str, at: datetime) -> _May:
     """Return what may be claimed: nothing but what a person asks for while the account is paused or
-    makes the one trial that follows trouble."""
+    makes the one trial that follows trouble or a complaint."""
     row = tx.execute(
-        select(account.c.paused_at, account_state.c.paused_until, account_state.c.failures)
+        select(
+            account.c.paused_at,
+            account_state.c.paused_until,
+            account_state.c.failures,
+            account_state.c.slow_until,
+            account_state.c.slow_hits,
+        )
         .outerjoin(account_state, account_state.c.account_id == account.c.id)
         .where(account.c.id == account_id)
     ).one()
-    if row.paused_at is not None or (row.paused_until is not None and row.paused_until > at):
-        return _Limits((FORCED,))
-    if not row.failures:
-        return _Limits()
-    return _Limits((FORCED,)) if pace.is_sending(tx, account_id) else _Limits(most=1)
+    is_trial = bool(row.failures or row.slow_hits)
+    pauses = [each for each in (row.paused_until, row.slow_until) if each is not None]
+    if row.paused_at is not None or any(each > at for each in pauses):
+        return _May((FORCED,), is_trial=is_trial)
+    if not is_trial:
+        return _May()
+    if pace.is_sending(tx, account_id):
+        return _May((FORCED,), is_trial=True)
+    return _May(most=1, is_trial=True)
 
 
 def renew(tx: Connection, claim_ids: Sequence[str], *, lease_s: float) -> None:
@@ -226,12 +292,8 @@ def mark(tx: Connection, asked: Sequence[Mark]) -> list[bool]:
     """
     at = now(tx)
     ids = sorted({each for mark in asked for each in mark.recipient_ids})
-    query = (
-        select(recipient.c.id, recipient.c.claimed_by)
-        .where(recipient.c.id.in_(ids), recipient.c.lease_until > at)
-        .order_by(recipient.c.id)
-    )
-    claims = {row.id: row.claimed_by for row in tx.execute(lock_rows(tx, query))}
+    found = tx.execute(lock_rows(tx, _LEASED), {"ids": ids, "at": at})
+    claims = {row.id: row.claimed_by for row in found}
     marked = [
         all(claims.get(each) == mark.claim_id for each in mark.recipient_ids) for mark in asked
     ]
@@ -241,5 +303,5 @@ def mark(tx: Connection, asked: Sequence[Mark]) -> list[bool]:
         if is_ours
         for each in mark.recipient_ids
     ]
-    tx.execute(update(recipient).where(recipient.c.id.in_(good)).values(marked_at=at))
+    tx.execute(_MARK, {"ids": good, "b_at": at})
     return marked

@@ -40,9 +40,30 @@ _LOCKED = (
     message.c.ended_at,
     message.c.erase_at_end,
 )
+# What deciding about recipients takes of them.
+_TRIED = (
+    select(
+        recipient.c.id,
+        recipient.c.message_id,
+        recipient.c.address,
+        recipient.c.state,
+        recipient.c.due_at,
+        recipient.c.attempts,
+        recipient.c.tries,
+        recipient.c.claimed_by,
+        recipient.c.claimed_at,
+    )
+    .where(recipient.c.message_id.in_(bindparam("ids", expanding=True)))
+    .order_by(recipient.c.message_id, recipient.c.position)
+)
+_LOCK = (
+    select(*_LOCKED)
+    .where(message.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(message.c.id)
+)
 _MOVE = (
     update(recipient)
-    .where(recipient.c.id == bindparam("b_id"))
+    .where(recipient.c.id.in_(bindparam("ids", expanding=True)))
     .values(
         state=bindparam("b_state"),
         reason=bindparam("b_reason"),
@@ -56,14 +77,18 @@ _MOVE = (
         marked_at=None,
     )
 )
-_FOLLOW: dict[str, Any] = {
-    "status": bindparam("b_status"),
-    "due_at": bindparam("b_due_at"),
-    "ended_at": bindparam("b_ended_at"),
-}
-_GO_ON = update(message).where(message.c.id == bindparam("b_id")).values(_FOLLOW)
+_GO_ON = (
+    update(message)
+    .where(message.c.id.in_(bindparam("ids", expanding=True)))
+    .values(
+        status=bindparam("b_status"),
+        due_at=bindparam("b_due_at"),
+        ended_at=bindparam("b_ended_at"),
+    )
+)
 # G4: a message's own password lives no longer than the message
 _END = _GO_ON.values(smtp_password=None)
+States = Mapping[str, Sequence[tuple[str, datetime | None]]]  # state and due_at, by message
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +117,23 @@ def lock_message(tx: Connection, message_id: str) -> Row[Any] | None:
 def lock_messages(tx: Connection, message_ids: Collection[str]) -> dict[str, Row[Any]]:
     """Lock those that exist, in the order of their ids so that nobody deadlocks; return the columns
     that deciding about recipients takes, by id."""
-    query = select(*_LOCKED).where(message.c.id.in_(message_ids)).order_by(message.c.id)
-    return {row.id: row for row in tx.execute(lock_rows(tx, query))}
+    found = tx.execute(lock_rows(tx, _LOCK), {"ids": list(message_ids)})
+    return {row.id: row for row in found}
 
 
 def read_recipients(tx: Connection, message_id: str) -> list[Row[Any]]:
     """Return the recipients in the order they were given."""
-    return read_all_recipients(tx, [message_id])[message_id]
+    query = select(recipient).where(recipient.c.message_id == message_id)
+    return list(tx.execute(query.order_by(recipient.c.position)))
 
 
 def read_all_recipients(
     tx: Connection, message_ids: Collection[str]
 ) -> defaultdict[str, list[Row[Any]]]:
-    """Return the recipients of several messages, each in the order they were given."""
+    """Return the recipients of several messages, each in the order they were given, and of them
+    what deciding about them takes."""
     found: defaultdict[str, list[Row[Any]]] = defaultdict(list)
-    for each in tx.execute(
-        select(recipient)
-        .where(recipient.c.message_id.in_(message_ids))
-        .order_by(recipient.c.message_id, recipient.c.position)
-    ):
+    for each in tx.execute(_TRIED, {"ids": list(message_ids)}):
         found[each.message_id].append(each)
     return found
 
@@ -138,21 +161,14 @@ def move_all(tx: Connection, moving: Sequence[Moving], at: datetime) -> None:
     """Move recipients of any locked messages; whatever held a claim on them is fenced off."""
     if not moving:
         return
-    tx.execute(
-        _MOVE,
-        [
-            {
-                "b_id": each.recipient.id,
-                "b_state": each.state,
-                "b_reason": each.reason,
-                "b_due_at": each.due_at,
-                "b_attempts": each.recipient.attempts if each.attempts is None else each.attempts,
-                "b_tries": each.recipient.tries if each.tries is None else each.tries,
-                "b_at": at,
-            }
-            for each in moving
-        ],
-    )
+    alike: defaultdict[tuple[Any, ...], list[str]] = defaultdict(list)
+    for each in moving:
+        attempts = each.recipient.attempts if each.attempts is None else each.attempts
+        tries = each.recipient.tries if each.tries is None else each.tries
+        alike[each.state, each.reason, each.due_at, attempts, tries].append(each.recipient.id)
+    for (state, reason, due_at, attempts, tries), ids in alike.items():
+        values = {"b_state": state, "b_reason": reason, "b_due_at": due_at, "b_at": at}
+        tx.execute(_MOVE, {**values, "b_attempts": attempts, "b_tries": tries, "ids": ids})
     record(
         tx,
         [
@@ -187,41 +203,36 @@ def refresh(tx: Connection, row: Row[Any], at: datetime) -> str:
     return refresh_all(tx, [row], at)[0]
 
 
-def refresh_all(tx: Connection, rows: Sequence[Row[Any]], at: datetime) -> list[str]:
-    """Derive status, queue place and end of several messages; return the statuses."""
-    states: defaultdict[str, list[tuple[str, datetime | None]]] = defaultdict(list)
-    for message_id, state, due_at in tx.execute(
-        select(recipient.c.message_id, recipient.c.state, recipient.c.due_at).where(
-            recipient.c.message_id.in_([row.id for row in rows])
-        )
-    ):
-        states[message_id].append((state, due_at))
-    going: list[dict[str, Any]] = []
-    ended: list[dict[str, Any]] = []
+def refresh_all(
+    tx: Connection, rows: Sequence[Row[Any]], at: datetime, states: States | None = None
+) -> list[str]:
+    """Derive status, queue place and end of several messages; return the statuses.
+
+    states: what their recipients were just moved to, where the caller knows it of all of them.
+    """
+    if states is None:
+        states = _read_states(tx, rows)
+    alike: defaultdict[tuple[Any, ...], list[str]] = defaultdict(list)
+    statuses: list[str] = []
     for row in rows:
-        mine = states[row.id]
-        has_ended = all(state in LAST for state, _ in mine)
-        due = [due_at for state, due_at in mine if due_at is not None and state in WAITING]
-        (ended if has_ended else going).append(
-            {
-                "b_id": row.id,
-                "b_status": derive_status(
-                    [state for state, _ in mine],
-                    is_draft=row.is_draft,
-                    send_at=row.send_at,
-                    at=at,
-                ),
-                "b_due_at": min(due, default=None),
-                "b_ended_at": (row.ended_at or at) if has_ended else None,
-            }
-        )
-    if going:
-        tx.execute(_GO_ON, going)
-    if ended:
-        tx.execute(_END, ended)
-        _erase_ended(tx, rows, {each["b_id"] for each in ended}, at)
-    statuses = {each["b_id"]: str(each["b_status"]) for each in (*going, *ended)}
-    return [statuses[row.id] for row in rows]
+        present = [state for state, _ in states[row.id]]
+        due = [due for state, due in states[row.id] if due is not None and state in WAITING]
+        ended_at = (row.ended_at or at) if LAST.issuperset(present) else None
+        statuses.append(derive_status(present, is_draft=row.is_draft, send_at=row.send_at, at=at))
+        alike[statuses[-1], min(due, default=None), ended_at].append(row.id)
+    for (status, due_at, ended_at), ids in alike.items():
+        values = {"b_status": status, "b_due_at": due_at, "b_ended_at": ended_at}
+        tx.execute(_GO_ON if ended_at is None else _END, {**values, "ids": ids})
+        if ended_at is not None:
+            _erase_ended(tx, rows, set(ids), at)
+    return statuses
+
+
+def _read_states(tx: Connection, rows: Sequence[Row[Any]]) -> States:
+    found: defaultdict[str, list[tuple[str, datetime | None]]] = defaultdict(list)
+    for each in tx.execute(_TRIED, {"ids": [row.id for row in rows]}):
+        found[each.message_id].append((each.state, each.due_at))
+    return found
 
 
 def _erase_ended(

@@ -28,6 +28,8 @@ from app.outbox.rows import (
 from app.outbox.status import LAST
 from app.outbox.tables import BATCH, FORCED, SINGLE, attempt, message, recipient
 
+_ATTEMPT = insert(attempt)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -82,7 +84,8 @@ def settle(tx: Connection, asked: Sequence[Settlement]) -> list[bool]:
         for each in asked
     ]
     settled = [each for each, is_ours in zip(asked, done, strict=True) if is_ours]
-    book.close({each.claimed.message.id: rows[each.claimed.message.id] for each in settled})
+    touched = {each.claimed.message.id for each in settled}
+    book.close({id_: rows[id_] for id_ in touched}, {id_: recipients[id_] for id_ in touched})
     _unforce(tx, [each.claimed.message for each in settled])
     return done
 
@@ -149,13 +152,24 @@ class _Book:
         self.replied: Counter[str] = Counter()  # by account
         self.returned: Counter[str] = Counter()
 
-    def close(self, rows: Mapping[str, Row[Any]]) -> None:
-        """Write it all; rows: the messages that were touched."""
+    def close(
+        self,
+        rows: Mapping[str, Row[Any]],
+        recipients: Mapping[str, Sequence[Row[Any]]] | None = None,
+    ) -> None:
+        """Write it all; rows: the messages that were touched, recipients: all that they have."""
         if self.attempts:
-            self.tx.execute(insert(attempt), self.attempts)
+            self.tx.execute(_ATTEMPT, self.attempts)
         move_all(self.tx, self.moving, self.at)
+        states = None
+        if recipients is not None:
+            moved = {each.recipient.id: (each.state, each.due_at) for each in self.moving}
+            states = {
+                message_id: [moved.get(each.id, (each.state, each.due_at)) for each in several]
+                for message_id, several in recipients.items()
+            }
         if rows:
-            refresh_all(self.tx, list(rows.values()), self.at)
+            refresh_all(self.tx, list(rows.values()), self.at, states)
         for account_id in sorted(self.replied.keys() | self.returned.keys()):
             pace.note_replies(
                 self.tx,

@@ -15,6 +15,7 @@ import structlog
 from app.configuration.model import StoredAccount
 from app.errors import Unavailable
 from app.outbox.carry import Batch, Stand, Tried, settle_tries
+from app.outbox.complaint import Complaint, hear, hear_failed
 from app.outbox.judge import (
     describe_failed,
     find_trouble,
@@ -28,10 +29,11 @@ from app.outbox.office import Office
 from app.outbox.queue import Claimed
 from app.outbox.settle import Outcome, Policy, Settlement
 from app.settings import parse_schedule
-from app.wire.envelope import Transaction
+from app.wire.envelope import Transaction, Verdict
 from app.wire.session import Session
 from app.wire.steps import SessionFailed
 
+_PROMPT_S = 1.0  # a session that ends sooner after its last message was not idle
 _BEHIND = 256  # past that the database is behind, and claiming more would not help it
 _log = structlog.get_logger()
 
@@ -48,6 +50,8 @@ class Settler:
         self._unsettled: Counter[str] = Counter()  # by claim
         self._writing: set[asyncio.Task[None]] = set()
         self._noted: Stand | None = None
+        self._told_at = 0.0  # by the event loop's clock
+        self._doubted = 0  # messages after which a session was ended without a plain word
 
     @property
     def is_behind(self) -> bool:
@@ -77,6 +81,7 @@ class Settler:
         stored: StoredAccount,
         outcomes: Sequence[Outcome],
         trouble: tuple[str, str] | None = None,
+        complaint: Complaint | None = None,
     ) -> None:
         """Settle what no session took."""
         settlement = Settlement(
@@ -87,22 +92,25 @@ class Settler:
             server=stored.settings.server if trouble and stored.settings else None,
             reached_mail=False,
         )
-        self._tell(Tried(settlement, stored.version, trouble=trouble))
+        host = stored.settings.host if stored.settings else ""
+        self._tell(Tried(settlement, stored.version, None, trouble, complaint, host))
 
     def tell_failed(self, claimed: Claimed, stored: StoredAccount, failed: SessionFailed) -> None:
         """Settle what was waiting for a session that did not come about."""
         outcomes = [judge_failed(each.id, failed, stored.settings) for each in claimed.recipients]
         # A refused password of the message's own: the account is not to blame.
         blamed = not any(each.hold for each in outcomes)
-        self.tell_untried(claimed, stored, outcomes, describe_failed(failed) if blamed else None)
+        trouble = describe_failed(failed) if blamed else None
+        self.tell_untried(claimed, stored, outcomes, trouble, hear_failed(failed))
 
     def tell(
         self, claimed: Claimed, stored: StoredAccount, session: Session, transaction: Transaction
     ) -> bool:
-        """Settle what a session took; return whether it told of trouble with the account."""
+        """Settle what a session took; return whether the account is to stop for now."""
         redirect = self._office.settings.redirect_to
         verdicts = spread(transaction, len(claimed.recipients), redirect)
         trouble = find_trouble(verdicts)
+        complaint = self._hear(session, verdicts)
         server = f"{session.target.host}:{session.target.port}"
         settlement = Settlement(
             claimed,
@@ -126,8 +134,19 @@ class Settler:
         news = None if stand == self._noted else stand
         if trouble is None:
             self._noted = stand
-        self._tell(Tried(settlement, stored.version, stand=news, trouble=trouble))
-        return trouble is not None
+        host = session.target.host
+        self._tell(Tried(settlement, stored.version, news, trouble, complaint, host))
+        return trouble is not None or (complaint is not None and complaint.kind != "session")
+
+    def _hear(self, session: Session, verdicts: Sequence[Verdict]) -> Complaint | None:
+        told_at, self._told_at = self._told_at, asyncio.get_running_loop().time()
+        is_prompt = self._told_at - told_at < _PROMPT_S
+        complaint = hear(verdicts, messages=session.messages_begun, is_prompt=is_prompt)
+        if complaint is None or complaint.is_plain:
+            return complaint
+        # Once may be chance: a restart; twice after as many messages is a rule.
+        doubted, self._doubted = self._doubted, complaint.messages
+        return complaint if doubted == complaint.messages else None
 
     def forget_stand(self) -> None:
         """Have the next session's server noted, known or not."""
@@ -148,14 +167,17 @@ class Settler:
                 break
             except Unavailable:
                 await asyncio.sleep(1)
-        claim_id = tried.settlement.claimed.id
+        claimed = tried.settlement.claimed
+        claim_id = claimed.id
         self._unsettled[claim_id] -= 1
         if not self._unsettled[claim_id]:
             del self._unsettled[claim_id]
             self._active.discard(claim_id)
         # What came back, and what waited for a trial to end well, may be carried now.
-        is_usual = tried.stand is None and all(
-            each.verdict == "sent" for each in tried.settlement.outcomes
+        is_usual = (
+            tried.stand is None
+            and not claimed.is_trial
+            and all(each.verdict == "sent" for each in tried.settlement.outcomes)
         )
         self._office.db.ring("verdict" if is_usual else "work")
         _write_log(self._office, self._worker_id, tried.settlement, ours=ours)

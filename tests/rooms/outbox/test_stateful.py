@@ -23,7 +23,7 @@ from app.outbox.erase import erase
 from app.outbox.expire import expire
 from app.outbox.health import note_trouble
 from app.outbox.hold import hold_queue
-from app.outbox.queue import Claimed, Lot, mark, renew
+from app.outbox.queue import Claimed, Lot, Mark, mark, renew
 from app.outbox.tables import account_state, attempt, event, message
 from tests.rooms.outbox.desk import ADMIN, FAR, Desk, Mailbox
 
@@ -60,7 +60,7 @@ class Outbox(RuleBasedStateMachine):
             return
         given = dict(zip([each.id for each in claimed.recipients], verdicts, strict=False))
         wanted = [each for each, verdict in given.items() if verdict in ("sent", "uncertain")]
-        if wanted and not self.desk.do(mark, claimed.id, wanted):
+        if wanted and self.desk.do(mark, [Mark(claimed.id, tuple(wanted))]) == [False]:
             given = dict.fromkeys(given)  # no dot without its mark
         else:
             self.dots.update(wanted)
