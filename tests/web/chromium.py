@@ -44,7 +44,8 @@ async def serve(app: FastAPI) -> AsyncIterator[str]:
 async def find_serious(page: Any) -> list[str]:
     """Return what axe-core finds serious or critical on a page, as `rule: where`."""
     # Run through the debugger's protocol: the page's own policy lets no script in.
-    await page.evaluate((ASSETS / "axe-4.14.1.min.js").read_text())
+    if not await page.evaluate("typeof axe === 'object'"):
+        await page.evaluate((ASSETS / "axe-4.14.1.min.js").read_text())
     found = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [
         f"{rule['id']}: {[node['html'][:200] for node in rule['nodes']]}"

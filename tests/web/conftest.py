@@ -1,14 +1,15 @@
 """What the tests of the admin page may ask for, beside the fixtures of the doors.
 
 ``signed_in("anna")``   a browser without a socket, signed in as a role of the doors' tests
-``page``                of Chromium, where it is installed, signed in as admin to ``live``, a running service
+``page``                of Chromium, where it is installed, signed in as admin to ``live``, a running service;
+                        ``open_page(java_script_enabled=False)`` opens another, ``api`` speaks to its API
 """
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -94,9 +95,9 @@ def signed_in(open_browser: Callable[[], Awaitable[Browser]], keys: dict[str, st
     return sign_in
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def chromium(anyio_backend: str) -> AsyncIterator["PlaywrightBrowser"]:
-    """The system's Chromium; a test that asks for it is skipped where it is not installed."""
+    """The system's Chromium, one for a process; who asks for it is skipped where there is none."""
     playwright = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed (apt-get install chromium)")
@@ -120,21 +121,51 @@ async def live(settings: Settings, anyio_backend: str) -> AsyncIterator[Live]:
 
 
 @pytest.fixture
-async def page(chromium: "PlaywrightBrowser", live: Live) -> AsyncIterator["Page"]:
-    """A page of Chromium, signed in as admin; an error in the browser's console fails the test."""
-    context = await chromium.new_context(
-        locale="en", timezone_id="Europe/Warsaw", base_url=live.address
-    )
-    context.set_default_timeout(10_000)
-    page = await context.new_page()
+async def api(live: Live) -> AsyncIterator[httpx.AsyncClient]:
+    """Speaks to the running service's API as admin."""
+    signed = {"Authorization": f"Bearer {live.key}"}
+    async with httpx.AsyncClient(base_url=live.address, headers=signed) as client:
+        yield client
+
+
+@pytest.fixture
+async def open_page(
+    chromium: "PlaywrightBrowser", live: Live
+) -> AsyncIterator[Callable[..., Awaitable["Page"]]]:
+    """Return what opens a page signed in as admin; an error in its console fails the test."""
     complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-    await page.goto("/ui/sign-in")
-    await page.get_by_label("API key").fill(live.key)
-    await page.get_by_role("button", name="Sign in").click()
-    await page.wait_for_url("**/ui/")
-    yield page
-    await context.close()
+    async with AsyncExitStack() as stack:
+
+        async def open_one(**options: Any) -> "Page":
+            context = await chromium.new_context(
+                locale="en", timezone_id="Europe/Warsaw", base_url=live.address, **options
+            )
+            stack.push_async_callback(context.close)
+            context.set_default_timeout(10_000)
+            await context.add_cookies([{"url": live.address + "/ui", **await _sign_in(live)}])
+            page = await context.new_page()
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.on(
+                "console",
+                lambda said: complaints.append(said.text) if said.type == "error" else None,
+            )
+            return page
+
+        yield open_one
     refused = "Failed to load resource: the server responded with a status of"  # an answer, shown
     assert [each for each in complaints if not each.startswith(refused)] == []
+
+
+async def _sign_in(live: Live) -> dict[str, str]:
+    """Return the session's cookie."""
+    async with Browser(base_url=live.address) as browser:
+        await browser.submit("/ui/sign-in", "/ui/sign-in", key=live.key)
+        return {"name": "awizo_session", "value": browser.cookies["awizo_session"]}
+
+
+@pytest.fixture
+async def page(open_page: Callable[..., Awaitable["Page"]]) -> "Page":
+    """A page of Chromium, signed in as admin, at the overview."""
+    page = await open_page()
+    await page.goto("/ui/")
+    return page

@@ -260,7 +260,7 @@ async def test_the_part_that_changes_asks_again_only_while_something_moves(signe
     browser = await signed_in("admin")
     browser.headers["HX-Request"] = "true"
     part = (await browser.get(f"{LIST}/{sent}/progress")).text
-    assert 'hx-trigger="every 3s"' in part and "<html" not in part
+    assert 'hx-trigger="every 2s"' in part and "<html" not in part
     await let(office, sent, "sent")
     assert "hx-trigger" not in (await browser.get(f"{LIST}/{sent}/progress")).text
 

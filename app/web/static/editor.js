@@ -52,7 +52,7 @@
         autocompletion({ override: [complete] }),
         EditorState.readOnly.of(area.readOnly),
         EditorView.contentAttributes.of({
-          "aria-labelledby": area.dataset.label, "aria-describedby": "h-body", spellcheck: "true", lang: area.lang,
+          tabindex: "0", "aria-labelledby": area.dataset.label, "aria-describedby": "h-body", spellcheck: "true", lang: area.lang,
         }),
         EditorView.updateListener.of((update) => {
           if (!update.docChanged) return;

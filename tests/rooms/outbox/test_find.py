@@ -1,6 +1,6 @@
 """Finding messages: what is found, for whom, and how a search goes on."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -10,6 +10,9 @@ from app.outbox import find
 from app.outbox.find import Wanted, find_message, find_messages, read_events, read_statuses
 from app.outbox.order import Reference
 from tests.rooms.outbox.desk import ADMIN, ANNA
+
+DAY = datetime.now(UTC) - timedelta(days=1)
+ALL = ["Umowa 3", "ŻÓŁĆ 2", "Faktura 1"]
 
 
 def search(desk, caller=ADMIN, *, after=None, limit=10, **wanted):
@@ -43,6 +46,11 @@ def stored(desk):
         ({"text": "OLA@"}, ["ŻÓŁĆ 2"]),
         ({"text": "k-7"}, ["ŻÓŁĆ 2"]),
         ({"text": "100%"}, []),
+        ({"created_after": DAY, "created_before": DAY + timedelta(days=3)}, ALL),
+        ({"created_after": datetime.min.replace(tzinfo=UTC)}, ALL),
+        ({"created_before": datetime.max.replace(tzinfo=UTC)}, ALL),
+        ({"created_after": DAY + timedelta(days=2)}, []),
+        ({"created_before": DAY}, []),
         ({"text": "umowa", "to": Mailbox("ola@klient.example")}, []),
     ],
 )
