@@ -113,7 +113,7 @@ def take_turns(
     In no 60 s are there more than ``per_minute``: a burst, and the rest at even distances.
     """
     burst = max(1, int(per_minute / _BURST_SHARE))
-    apart = timedelta(minutes=1) / (per_minute - burst + 1)
+    apart = timedelta(minutes=1) / (per_minute - burst + 1) + timedelta.resolution  # rounded up
     ensure_state(tx, account_id)
     query = select(account_state.c.turn_at).where(account_state.c.account_id == account_id)
     known: datetime | None = tx.scalar(lock_rows(tx, query))
