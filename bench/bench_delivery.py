@@ -19,19 +19,20 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from app.configuration.switch import pause
 from app.logs import set_up_logs
 from app.outbox.office import Office
-from app.outbox.tables import attempt, message
+from app.outbox.tables import message
 from app.worker import Worker
 from bench.bench_smtp import Load, run_sink
 from bench.stock import (
     Child,
     answer,
     count_postgres_cpu_s,
+    count_sent,
     fill,
     hold_back,
     let_go,
@@ -94,11 +95,6 @@ async def measure_delivery(office: Office, url: str, count: int) -> Figures:
 def has_due(tx: Connection) -> bool:
     """Whether anything waits to be claimed."""
     return tx.scalar(select(message.c.id).where(message.c.due_at.is_not(None)).limit(1)) is not None
-
-
-def count_sent(tx: Connection) -> int:
-    """Return how many recipients were sent to, of all time."""
-    return int(tx.scalar(select(func.count()).where(attempt.c.verdict == "sent")) or 0)
 
 
 # The table

@@ -16,7 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import create_engine, func, make_url, select, text
+from sqlalchemy.engine import Connection
 
 from app.configuration.switch import pause, resume
 from app.db import new_id
@@ -26,6 +27,7 @@ from app.outbox.check import ask_ground
 from app.outbox.office import Office, open_office
 from app.outbox.order import Order
 from app.outbox.prepare import prepare
+from app.outbox.tables import attempt, message, recipient
 from app.settings import Settings
 from migrations.run import upgrade
 from tests.pg import run_postgres
@@ -57,20 +59,56 @@ async def let_go(office: Office) -> None:
     office.db.ring()
 
 
-async def fill(office: Office, count: int, *, size: int = 5000, html: bool = False) -> None:
-    """Accept messages to two recipients each, of about ``size`` bytes on the wire."""
+async def fill(
+    office: Office, count: int, *, size: int = 5000, html: bool = False, padding: bytes = b""
+) -> None:
+    """Accept messages to two recipients each, of about ``size`` bytes on the wire and a padding."""
     body = LINE * max(1, size // len(LINE.encode()) - 4)
     if html:
         body = f"<!DOCTYPE html><html><body><p>{body[: size // 2]}</p></body></html>"
     to = tuple(Mailbox(f"{name}@klient.example") for name in ("anna", "jan"))
     order = Order(to=to, subject="Wezwanie do zapłaty", body=body)
     first = await prepare(office, order, await ask_ground(office, order))
-    for start in range(0, count, _SLICE):
+    composed = replace(first.composed, raw=first.composed.raw + padding)
+    first = replace(first, composed=composed)
+    at_once = 20 if padding else _SLICE
+    for start in range(0, count, at_once):
         at = office.clock()
-        slice_ = [
-            (ADMIN, replace(first, id=new_id(at), at=at)) for _ in range(min(_SLICE, count - start))
-        ]
+        fresh = range(min(at_once, count - start))
+        slice_ = [(ADMIN, replace(first, id=new_id(at), at=at)) for _ in fresh]
         await office.db.write(store, office.vault, slice_, "on")
+
+
+def multiply(tx: Connection, count: int, *, ended: bool, mark: str) -> None:
+    """Store ``count`` copies of the first message and its recipients, without bodies; mark: four
+    characters that no other call's ids begin with."""
+    is_sqlite = tx.dialect.name == "sqlite"
+    series = "with recursive s(n) as (select 1 union all select n + 1 from s where n < :count) "
+    source = "s" if is_sqlite else "generate_series(1, :count) as s(n)"
+    number = f"'{mark}' || " + ("printf('%012d', s.n)" if is_sqlite else "lpad(s.n::text, 12, '0')")
+    (first,) = tx.execute(text("select min(id) from message")).one()
+    for table in (message, recipient):
+        own = number if table is message else f"{number} || position"
+        changed = {"id": own, "message_id": number} if table is recipient else {"id": own}
+        if ended:
+            changed |= {"due_at": "null", "state": "'sent'", "status": "'sent'"}
+            changed |= {"ended_at": "created_at"} if table is message else {}
+        names = [each.name for each in table.columns]
+        values = ", ".join(changed.get(each, f"o.{each}") for each in names)
+        key = "id" if table is message else "message_id"
+        tx.execute(
+            text(
+                f"insert into {table.name} ({', '.join(names)}) "
+                f"{series if is_sqlite else ''}select {values} from {table.name} o, {source} "
+                f"where o.{key} = :first"
+            ),
+            {"count": count, "first": first},
+        )
+
+
+def count_sent(tx: Connection) -> int:
+    """Return how many recipients were sent to, of all time."""
+    return int(tx.scalar(select(func.count()).where(attempt.c.verdict == "sent")) or 0)
 
 
 @contextmanager

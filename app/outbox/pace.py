@@ -6,7 +6,7 @@ final reply of the previous one. The counter is a row, so it holds across proces
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, case, exists, func, select, update
+from sqlalchemy import BindParameter, bindparam, case, exists, func, select, update
 from sqlalchemy.engine import Connection
 
 from app.db import lock_rows
@@ -14,7 +14,7 @@ from app.outbox.health import ensure_state
 from app.outbox.tables import account_state, message, recipient
 
 _COUNT = account_state.c.lot_count
-_RETURNED = bindparam("b_returned")
+_RETURNED: BindParameter[int] = bindparam("b_returned")
 _NOTE_REPLIES = (
     update(account_state)
     .where(account_state.c.account_id == bindparam("b_account_id"), _COUNT > 0)

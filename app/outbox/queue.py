@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, exists, or_, select, update
+from sqlalchemy import BindParameter, Row, and_, bindparam, exists, or_, select, update
 from sqlalchemy.engine import Connection
 
 from app.configuration.tables import account
@@ -47,7 +47,7 @@ _CARRIED = (
     message.c.erase_at_end,
 )
 # Built once: building a statement costs more than running it.
-_IDS = bindparam("ids", expanding=True)
+_IDS: BindParameter[list[str]] = bindparam("ids", expanding=True)
 _DUE = (
     select(*_CARRIED)
     .where(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select, update
+from sqlalchemy import Row, Select, bindparam, select, update
 from sqlalchemy.engine import Connection
 
 from app.db import lock_rows
@@ -41,7 +41,7 @@ _LOCKED = (
     message.c.erase_at_end,
 )
 # What deciding about recipients takes of them.
-_TRIED = (
+_TRIED: Select[Any] = (
     select(
         recipient.c.id,
         recipient.c.message_id,
