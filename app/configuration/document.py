@@ -45,6 +45,7 @@ SMTP: Mapping[str, Kind] = {
     "timeout_ms": number(1, _HOUR_MS),
     "batch_limit": number(0, 1_000_000),
     "batch_wait_s": number(0, 86_400, whole=False),
+    "chunking_window": number(0, 32),
     "tls_verify": FLAG,
     "ca_pem": CA_PEM,
     "allow_insecure_auth": FLAG,

@@ -45,6 +45,7 @@ SMTP_DEFAULTS: Mapping[str, Any] = {
     "timeout_ms": 30_000,
     "batch_limit": None,
     "batch_wait_s": 0,
+    "chunking_window": 0,
     "tls_verify": True,
     "ca_pem": None,
     "allow_insecure_auth": False,
@@ -58,6 +59,8 @@ class SmtpSettings:
     """A mail server and how to speak with it; ``port`` is the effective one.
 
     batch_limit: messages per lot (None: no lots). batch_wait_s: the wait between two lots.
+    chunking_window: messages on their way at once where the server knows CHUNKING (0: one); so many
+    are uncertain when a connection breaks.
     """
 
     host: str
@@ -69,6 +72,7 @@ class SmtpSettings:
     timeout_ms: int = 30_000
     batch_limit: int | None = None
     batch_wait_s: float = 0
+    chunking_window: int = 0
     tls_verify: bool = True
     ca_pem: str | None = field(default=None, repr=False)
     allow_insecure_auth: bool = False

@@ -20,18 +20,21 @@ from app.configuration.secrets import open_for_target
 from app.errors import Unavailable
 from app.outbox.accept import smtp_password_place
 from app.outbox.carry import Batch, Carriage, claim_batch, read_body
+from app.outbox.job import Job
 from app.outbox.judge import hold_all, is_redirect, make_envelope, make_target, refuse_erased
 from app.outbox.office import Office
-from app.outbox.queue import Claimed, Mark, Wait, mark
+from app.outbox.queue import Claimed, Wait
 from app.outbox.settler import Settler
 from app.vault import CannotOpen
 from app.wire.conveyor import Conveyor
-from app.wire.envelope import Envelope, Transaction
+from app.wire.envelope import Transaction
 from app.wire.session import Session
 from app.wire.steps import SessionFailed
 from app.wire.target import Secret
+from app.wire.window import Window
 
 _AHEAD_MOST = 32
+_SMALL_BYTES = 256 * 1024
 _CUTS = 2  # sessions in a row that broke at their first group: the third does without groups
 _AHEAD_S = 0.5  # a batch should not be in our hands for longer
 
@@ -42,28 +45,6 @@ class _Key:
 
     version: int
     password: Secret | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Job:
-    """A message in our hands, as the conveyor knows it."""
-
-    office: Office
-    claimed: Claimed
-    envelope: Envelope
-    body: bytes
-
-    def is_wanted(self) -> bool:
-        not_after = self.claimed.message.not_after
-        return not_after is None or self.office.clock() < not_after
-
-    async def before_dot(self, accepted: tuple[int, ...]) -> bool:
-        ids = [each.id for each in self.claimed.recipients]
-        marked = ids if self.office.settings.redirect_to else [ids[index] for index in accepted]
-        try:
-            return await self.office.db.write_merged(mark, Mark(self.claimed.id, tuple(marked)))
-        except Unavailable:
-            return False  # without a durable mark no dot: handed back untried
 
 
 class Carrier:
@@ -101,7 +82,7 @@ class Carrier:
         self._settler = Settler(office, worker_id, active)
         self._session: Session | None = None
         self._key: _Key | None = None
-        self._hand: deque[_Job] = deque()
+        self._hand: deque[Job] = deque()
         self._in_trouble = False
         self._claiming: asyncio.Task[Batch | Wait | None] | None = None
         self._ahead = 1
@@ -225,13 +206,17 @@ class Carrier:
             except Unavailable:
                 return
 
-            def put_down(job: _Job, came: Transaction, session: Session = session) -> None:
+            def put_down(job: Job, came: Transaction, session: Session = session) -> None:
                 self._in_trouble |= self._settler.tell(job.claimed, carriage.stored, session, came)
 
-            conveyor = Conveyor[_Job](
-                session, final_reply_timeout_s=self._office.settings.final_reply_timeout_s
-            )
-            await conveyor.carry(self._take, put_down)
+            final_s = self._office.settings.final_reply_timeout_s
+            window = carriage.stored.settings.chunking_window if carriage.stored.settings else 0
+            if window and session.chunking and self._is_small():
+                through = Window[Job](session, size=window, final_reply_timeout_s=final_s)
+                await through.carry(lambda: self._take() if self._is_small() else None, put_down)
+            else:
+                conveyor = Conveyor[Job](session, final_reply_timeout_s=final_s)
+                await conveyor.carry(self._take, put_down)
             if session.group_cut:
                 self._cuts[self._account_id] += 1
             elif session.groups_proven:
@@ -267,7 +252,7 @@ class Carrier:
                 settler.tell_untried(claimed, stored, refused)
                 continue
             envelope = make_envelope(office, claimed, office.settings.redirect_to)
-            self._hand.append(_Job(office, claimed, envelope, body))
+            self._hand.append(Job(office, claimed, envelope, body))
         return password
 
     async def _read_body(self, claimed: Claimed) -> bytes | None:
@@ -294,7 +279,11 @@ class Carrier:
         password = open_password(self._office.vault, stored)
         return None if password is None else Secret(password)
 
-    def _take(self) -> _Job | None:
+    def _is_small(self) -> bool:
+        """Whether the next message may be one of several on their way at once."""
+        return not self._hand or len(self._hand[0].body) <= _SMALL_BYTES
+
+    def _take(self) -> Job | None:
         """Give the conveyor its next message, and see to it that there will be more."""
         if self._stopping.is_set() or self._in_trouble or self._settler.is_behind:
             return None

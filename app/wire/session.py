@@ -3,8 +3,8 @@
 Failure to open raises `SessionFailed`; from then on failure is data, a `Transaction`. Only one
 task may use a session. Nothing of a message is ever ended by a lone dot that was not meant:
 a transaction that stops half-way closes the connection.
-`conveyor` carries many messages with one round trip each; `send` and `try_envelope` ask one thing at
-a time, so that each step has its own answer and its own time.
+`conveyor` carries messages with one round trip each, `window` several in one; `send` and
+`try_envelope` ask one thing at a time, so that each step has its own answer and its own time.
 """
 
 import time
@@ -53,6 +53,7 @@ class Session:
         self.dsn_refused = False
         self.pipelining_broken = not pipelining
         self.groups_proven = self.rides_proven = False
+        self.chunking_proven = self.chunking_broken = False
         self.group_cut = False  # the connection failed at the first group: by chance, or by that
         self.recipients_limit: int | None = None
         self.messages_begun = 0
@@ -99,6 +100,11 @@ class Session:
     def pipelining(self) -> bool:
         """PIPELINING is offered and was not found broken."""
         return self.capabilities.pipelining and not self.pipelining_broken
+
+    @property
+    def chunking(self) -> bool:
+        """CHUNKING is offered and was not found broken; pipelining is part of its use."""
+        return self.capabilities.chunking and self.pipelining and not self.chunking_broken
 
     @property
     def usable(self) -> bool:

@@ -134,7 +134,7 @@ class Postfix:
             found[:] = [message for message in self.read_mail(user) if wanted(message)]
             return bool(found)
 
-        wait_until(look, 20, lambda: (self.folder / "log" / "mail.log").read_text())
+        wait_until(look, 20, self.read_log)
         return found[0]
 
     def wait_until_empty(self) -> None:
@@ -144,7 +144,15 @@ class Postfix:
         def is_empty() -> bool:
             return not any(path.is_file() for queue in queues for path in queue.rglob("*"))
 
-        wait_until(is_empty, 20, lambda: (self.folder / "log" / "mail.log").read_text())
+        wait_until(is_empty, 20, self.read_log)
+
+    def read_log(self) -> str:
+        """Return what Postfix has logged so far."""
+        return (self.folder / "log" / "mail.log").read_text()
+
+    def wait_for_log(self, words: str) -> None:
+        """Wait until Postfix has logged these words, within 20 s."""
+        wait_until(lambda: words in self.read_log(), 20, self.read_log)
 
 
 def find_missing() -> str | None:

@@ -27,7 +27,7 @@ KEY = "an-admin-key-of-enough-characters"
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Any]]:
-    settings = Settings(data_dir=tmp_path, admin_key=KEY)
+    settings = Settings(data_dir=tmp_path, admin_key=KEY, connection_idle_s=0.5)
     upgrade(settings.url)
     office = open_office(settings)
     app = create_app(settings, office=office)
@@ -170,3 +170,33 @@ async def test_one_of_two_recipients_that_does_not_exist_fails_alone(
     states = {each["address"]: each["state"] for each in answer["recipients"]}
     assert states == {"jan@klient.example": "sent", "brak@klient.example": "failed"}
     assert [each["code"] for each in answer["attempts"]] == [250, 550]
+
+
+async def test_a_batch_goes_through_a_window_of_chunks(
+    service: tuple[httpx.AsyncClient, Any], postfix: Postfix
+) -> None:
+    def find(message_id: str) -> EmailMessage:
+        return postfix.wait_for_mail("ewa", lambda mail: mail["Message-ID"] == message_id)
+
+    client, _ = service
+    await configure(client, postfix)
+    change = {"smtp": {"chunking_window": 8}, "notifications": []}
+    assert (await client.patch("/config/global", json=change)).status_code == 200
+    messages = [
+        {
+            "to": ["ewa@klient.example", "brak@klient.example"],
+            "subject": f"Lot {number}",
+            "body": f"{number}\n.\n..\n",
+        }
+        for number in range(20)
+    ]
+    answer = await client.post("/send/batch", json={"messages": messages})
+    assert answer.status_code == 202, answer.text
+    for number, each in enumerate(answer.json()["data"]):
+        sent = (await client.get(f"/messages/{each['id']}")).json()
+        arrived = await to_thread(find, sent["message_id"])
+        assert arrived.get_content() == f"{number}\n.\n..\n"
+    await to_thread(postfix.wait_for_log, "bdat=")
+    for each in answer.json()["data"]:
+        sent = (await client.get(f"/messages/{each['id']}")).json()
+        assert [one["state"] for one in sent["recipients"]] == ["sent", "failed"]

@@ -27,6 +27,7 @@ LABELS: Mapping[str, str] = {
     "smtp.timeout_ms": mark("Wait for one reply (ms)"),
     "smtp.batch_limit": mark("Messages in one lot"),
     "smtp.batch_wait_s": mark("Wait between two lots (s)"),
+    "smtp.chunking_window": mark("Messages on their way at once"),
     "smtp.tls_verify": mark("Verify the server's certificate"),
     "smtp.ca_pem": mark("Certificate authority (PEM)"),
     "smtp.allow_insecure_auth": mark("Allow signing in without encryption"),
@@ -115,6 +116,7 @@ _NUMBERS = {
     "timeout_ms": int,
     "batch_limit": int,
     "batch_wait_s": float,
+    "chunking_window": int,
 }
 _PLAIN = ("return_content", "importance", "language", "on_uncertain", "mode")
 

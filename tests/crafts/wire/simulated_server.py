@@ -166,11 +166,15 @@ class Server(asyncio.Transport):
 
 
 def open_session(
-    answer: Answer, capabilities: Capabilities | None = None, **limits: Any
+    answer: Answer,
+    capabilities: Capabilities | None = None,
+    *,
+    kind: type[Server] = Server,
+    **limits: Any,
 ) -> tuple[Session, Server]:
     """Return a session that is ready for MAIL, and its server."""
     channel = Channel()
-    server = Server(channel, answer, **limits)
+    server = kind(channel, answer, **limits)
     channel.connection_made(server)
     opening: Any = SimpleNamespace(
         target=None,
