@@ -7,6 +7,7 @@ from fastapi import APIRouter
 
 from app.api.audit import router as audit_router
 from app.api.batch import router as batch_router
+from app.api.batches import router as batches_router
 from app.api.config import router as config_router
 from app.api.config import scoped as scoped_config_routers
 from app.api.config_switch import scoped as switch_routers
@@ -27,6 +28,7 @@ __all__ = ["ROUTERS", "describe_api"]
 ROUTERS: list[APIRouter] = [
     send_router,  # first: a request is compared with one router after the other
     batch_router,
+    batches_router,
     keys_router,
     users_router,
     audit_router,

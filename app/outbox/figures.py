@@ -1,17 +1,15 @@
-"""Figures for people: what waits and how long it may take, what became of each day's mail.
+"""Figures for people: what waits, what became of each day's mail.
 
 Messages are counted by status in an index, and by day through their ids, which begin with the time
 they were made (``db.new_id``); so the figures cost little with a hundred thousand messages stored.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select, true
+from sqlalchemy import ColumnElement, func, select, true
 from sqlalchemy.engine import Connection
 
 from app.accounts.caller import Caller
@@ -49,20 +47,6 @@ class Queued:
     status: str
     count: int
     oldest_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What waits for one account's server.
-
-    goes_at: when the next one goes. lasts_s: how long its lots take from then; None without lots.
-    """
-
-    scope: str
-    server: str | None
-    count: int
-    goes_at: datetime
-    lasts_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,28 +121,6 @@ def list_held_reasons(tx: Connection, caller: Caller) -> list[str]:
         .distinct()
     )
     return sorted(reason for (reason,) in tx.execute(query) if reason)
-
-
-def forecast(tx: Connection, caller: Caller, at: datetime) -> list[Line]:
-    """Return what waits at each account's server, with the time that its lots take."""
-    query: Select[Any] = (
-        select(message.c.account_id, func.count(), func.min(message.c.due_at))
-        .where(_is_visible(caller), message.c.due_at.is_not(None))
-        .group_by(message.c.account_id)
-    )
-    found = {row[0]: (row[1], row[2]) for row in tx.execute(query)}
-    lines = []
-    for stored in _read_accounts(tx, account.c.id.in_(list(found))):
-        count, due_at = found[stored.id]
-        paused_until = read_health(tx, stored.id).paused_until or at
-        settings = stored.settings
-        lasts_s = None
-        if settings and settings.batch_limit:
-            lasts_s = (math.ceil(count / settings.batch_limit) - 1) * settings.batch_wait_s
-        server = settings.server if settings else None
-        goes_at = max(due_at, paused_until, at)
-        lines.append(Line(stored.scope, server, count, goes_at, lasts_s))
-    return sorted(lines, key=lambda line: -line.count)
 
 
 def list_troubles(tx: Connection, caller: Caller) -> list[Trouble]:

@@ -230,3 +230,17 @@ async def test_a_great_batch_lets_a_single_message_through(client, office, sende
     assert single.status_code == 202
     assert not batch.done()
     assert len((await batch).json()["data"]) == 150
+
+
+async def test_a_batch_tells_how_far_it_is(client, sender, as_role):
+    body = {"messages": make_letters(3)}
+    batch_id = (await client.post("/send/batch", json=body, headers=sender)).json()["batch_id"]
+    answer = await client.get(f"/batches/{batch_id}", headers=sender)
+    assert answer.status_code == 200, answer.text
+    shown = answer.json()
+    assert (shown["batch_id"], shown["messages"], shown["waiting"]) == (batch_id, 3, 3)
+    assert shown["statuses"] == {"queued": 3}
+    assert shown["next_at"] and shown["ends_at"] is None and shown["ended_at"] is None
+    missing = await client.get("/batches/none", headers=sender)
+    assert (missing.status_code, missing.json()["code"]) == (404, "batch_not_found")
+    assert (await client.get(f"/batches/{batch_id}")).status_code == 401

@@ -4,7 +4,9 @@ import anyio
 import pytest
 
 from app.configuration.load import find_account
+from app.outbox.complaint import Complaint
 from app.outbox.health import note_trouble
+from app.outbox.manners import heed
 from tests.doors.sending import list_faults
 
 pytestmark = pytest.mark.anyio
@@ -495,6 +497,30 @@ async def test_trouble_with_the_server_is_shown_and_a_saved_change_clears_it(
     assert shown["trouble"]["cause"] == "credentials_refused" and shown["trouble"]["next_try_at"]
     saved = await client.put("/config/global", json=shown, headers=admin)
     assert saved.json()["state"] == "active" and saved.json()["trouble"] is None
+
+
+async def test_an_account_that_its_server_asked_to_slow_down_says_so(client, as_role, office):
+    admin = as_role("admin")
+    made = (await client.put("/config/global", json=GLOBAL, headers=admin)).json()
+    assert made["slowed"] is None
+    assert made["limits"] == {"per_minute": None, "connections": None, "per_connection": None}
+
+    def complain(tx):
+        complaint = Complaint("rate", "450 4.7.1 too much mail")
+        heed(
+            tx, find_account(tx, "global").id, "w.1.1", complaint,
+            host="mail.example", at=office.clock(),
+        )  # fmt: skip
+
+    await office.db.write(complain)
+    shown = (await client.get("/config/global", headers=admin)).json()
+    assert shown["state"] == "slowed" and shown["trouble"] is None
+    slowed = shown["slowed"]
+    assert (slowed["reason"], slowed["detail"]) == ("rate_limited", "450 4.7.1 too much mail")
+    assert slowed["slowed_at"] < slowed["next_try_at"] < slowed["until"]
+    assert shown["limits"] == {"per_minute": 6, "connections": 1, "per_connection": None}
+    saved = (await client.put("/config/global", json=shown, headers=admin)).json()
+    assert (saved["state"], saved["slowed"]) == ("active", None)
 
 
 async def test_the_list_of_configurations_is_paged(client, as_role):

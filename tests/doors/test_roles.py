@@ -78,6 +78,7 @@ ROWS = [
     Row("POST", "/send", 422, 422, 422, 403, {}),
     Row("POST", "/send", 409, 409, 409, 403, LETTER),
     Row("POST", "/send/batch", 422, 422, 422, 403, {}),
+    Row("GET", "/batches/unknown", 404, 404, 404, 403),
     Row("GET", "/messages", 200, 200, 200, 403),
     Row("GET", "/messages?user=piotr", 200, 200, 403, 403),
     Row("GET", "/messages/unknown", 404, 404, 404, 403),

@@ -14,16 +14,15 @@ from app.outbox.census import read_readiness
 from app.outbox.figures import (
     GROUPS,
     Day,
-    Line,
     Queued,
     Trouble,
     count_days,
     count_queue,
     count_since,
-    forecast,
     list_held_reasons,
     list_troubles,
 )
+from app.outbox.forecast import Line, forecast
 from app.outbox.health import RECOVERY
 from app.web.screens.scope import parse_scope
 from app.web.visit import TheVisit

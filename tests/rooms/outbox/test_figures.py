@@ -8,10 +8,14 @@ from sqlalchemy import insert, update
 from app.accounts.caller import Caller
 from app.configuration.load import claim_account
 from app.configuration.tables import account
-from app.db import Database, new_id
+from app.db import Database, new_id, now
+from app.errors import Missing
 from app.outbox import figures
-from app.outbox.health import note_trouble
-from app.outbox.tables import message, recipient
+from app.outbox.complaint import Complaint
+from app.outbox.forecast import forecast, forecast_batch
+from app.outbox.health import RECOVERY, note_trouble
+from app.outbox.manners import heed
+from app.outbox.tables import account_state, message, recipient
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MIDNIGHTS = [datetime(2026, 11, day, tzinfo=UTC) for day in (20, 21, 22, 23)]
@@ -109,7 +113,7 @@ def test_lots_tell_how_long_waiting_mail_takes(tx, count, lasts_s):
     account_id = make_account(tx, batch_limit=12, batch_wait_s=15.5)
     for _ in range(count):
         add(tx, "queued", NOON, account_id=account_id, due_at=NOON)
-    (line,) = figures.forecast(tx, ADMIN, NOON)
+    (line,) = forecast(tx, ADMIN, NOON)
     assert (line.count, line.lasts_s, line.goes_at) == (count, lasts_s, NOON)
 
 
@@ -117,7 +121,7 @@ def test_mail_of_a_server_in_trouble_goes_at_its_next_try(tx):
     account_id = make_account(tx, "anna")
     add(tx, "deferred", NOON, account_id=account_id, due_at=NOON)
     until = note_trouble(tx, account_id, cause="timeout", detail="", at=NOON)
-    (line,) = figures.forecast(tx, ADMIN, NOON)
+    (line,) = forecast(tx, ADMIN, NOON)
     assert (line.scope, line.goes_at, line.lasts_s) == ("users/anna", until, None)
     (trouble,) = figures.list_troubles(tx, ADMIN)
     assert (trouble.stored.scope, trouble.state, trouble.health.cause) == (
@@ -128,3 +132,68 @@ def test_mail_of_a_server_in_trouble_goes_at_its_next_try(tx):
     assert figures.list_troubles(tx, ANNA) == [trouble]
     other = Caller(owner_id="p", role="user", name="piotr", user="piotr")
     assert figures.list_troubles(tx, other) == []
+
+
+def add_batch(tx, account_id, statuses, **members):
+    for status in statuses:
+        waits = status in figures.GROUPS["waiting"]
+        add(tx, status, NOON, account_id=account_id, due_at=NOON if waits else None, **members)
+    tx.execute(update(message).values(batch_id="b1", priority=2))
+
+
+def test_a_batch_ends_after_its_lots_and_what_goes_before_it(tx):
+    account_id = make_account(tx, batch_limit=2, batch_wait_s=30)
+    add_batch(tx, account_id, ["sent", "queued", "queued", "deferred"])
+    add(tx, "queued", NOON, account_id=account_id, due_at=NOON)  # a single one goes before
+    add(tx, "queued", NOON, account_id=account_id, due_at=NOON + timedelta(hours=1))
+    found = forecast_batch(tx, ADMIN, "b1", NOON)
+    assert found.statuses == {"sent": 1, "queued": 2, "deferred": 1}
+    assert (found.waiting, found.next_at, found.ended_at) == (3, NOON, None)
+    assert found.ends_at == NOON + timedelta(seconds=30)
+
+
+def test_a_batch_ends_at_the_rate_at_which_its_server_takes_it(tx):
+    account_id = make_account(tx)
+    add_batch(tx, account_id, ["sent"] * 20 + ["queued"] * 10)
+    after = NOON + timedelta(seconds=30)  # all wait since NOON
+    tx.execute(update(message).where(message.c.ended_at.is_not(None)).values(ended_at=after))
+    assert forecast_batch(tx, ADMIN, "b1", NOON).ends_at is None  # nothing went yet
+    assert forecast_batch(tx, ADMIN, "b1", after).ends_at == after + timedelta(seconds=15)
+    (line,) = forecast(tx, ADMIN, after)
+    assert (line.count, line.lasts_s) == (10, 15)
+
+
+def test_a_batch_ends_at_the_pace_that_a_provider_allows(tx):
+    account_id = make_account(tx, "anna", host="smtp.office365.com")
+    add_batch(tx, account_id, ["queued"] * 31, user="anna")
+    assert forecast_batch(tx, ANNA, "b1", NOON).ends_at == NOON + timedelta(minutes=1)
+    other = Caller(owner_id="p", role="user", name="piotr", user="piotr")
+    with pytest.raises(Missing):
+        forecast_batch(tx, other, "b1", NOON)
+
+
+def test_a_batch_that_has_ended_says_when(tx):
+    account_id = make_account(tx)
+    add_batch(tx, account_id, ["sent", "failed"])
+    found = forecast_batch(tx, ADMIN, "b1", NOON + timedelta(hours=1))
+    assert (found.waiting, found.next_at, found.ends_at, found.ended_at) == (0, None, None, NOON)
+
+
+def test_no_end_is_promised_for_a_paused_account(tx):
+    account_id = make_account(tx, batch_limit=2, batch_wait_s=30)
+    add_batch(tx, account_id, ["queued"] * 4)
+    tx.execute(update(account).values(paused_at=NOON))
+    assert forecast_batch(tx, ADMIN, "b1", NOON).ends_at is None
+
+
+def test_an_account_that_was_asked_to_slow_down_needs_attention_until_it_has_recovered(tx):
+    account_id = make_account(tx)
+    at = now(tx)
+    heed(tx, account_id, "w.1.1", Complaint("rate", "450 slow down"), host="mail.example", at=at)
+    (trouble,) = figures.list_troubles(tx, ADMIN)
+    assert (trouble.state, trouble.health.slow_detail) == ("slowed", "450 slow down")
+    add(tx, "queued", at, account_id=account_id, due_at=at)
+    (line,) = forecast(tx, ADMIN, at)
+    assert line.goes_at == at + timedelta(seconds=15)
+    tx.execute(update(account_state).values(slow_until=at - RECOVERY))
+    assert figures.list_troubles(tx, ADMIN) == []
