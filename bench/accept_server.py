@@ -1,10 +1,12 @@
 """The service as ``awizo serve --no-worker`` runs it, with the benches' anchors beside its routes.
 
-``/bench/plain`` reads a message as any FastAPI route does, ``/bench/send`` as ``/send`` does. Both
-answer 202; nobody signs in, nothing is looked up, rendered or stored.
-Run by bench_accept: python -m bench.accept_server PORT.
+``/bench/plain`` reads a message as any FastAPI route does, ``/bench/send`` as ``/send`` does,
+``/bench/batch`` as ``/send/batch`` does. All answer 202; nobody signs in, nothing is looked up,
+rendered or stored. ``one-by-one``: every write in a transaction of its own (for P7).
+Run by bench_accept and bench_fsync: python -m bench.accept_server PORT [one-by-one].
 """
 
+import asyncio
 import sys
 from typing import Annotated
 
@@ -12,7 +14,10 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from app import lanes
 from app.__main__ import rest_memory
+from app.api.batch_order import BatchBody, read_messages
+from app.api.body import read_json
 from app.api.collect import collect
 from app.api.order import OrderBody, read_order
 from app.api.send import IdempotencyKey, _read_request
@@ -47,6 +52,16 @@ async def take(
     return JSONResponse(ANSWER, 202, {"Location": "/messages/0"})
 
 
+@router.post("/batch", status_code=202)
+async def take_batch(request: Request) -> Response:
+    """Read a batch as ``POST /send/batch`` does, and forget it."""
+    raw = await asyncio.to_thread(read_json, await request.body())
+    body, _ = collect(BatchBody, raw)
+    batch = await asyncio.to_thread(read_messages, body, user=None, make_key=lambda index: None)
+    results = [{"index": each.index, "id": "0" * 26, "status": "queued"} for each in batch.items]
+    return JSONResponse({"batch_id": "0" * 26, "results": results}, 202)
+
+
 def mount(application: FastAPI) -> None:
     """Add the anchors where ``/send`` stands: in front."""
     application.include_router(router)
@@ -56,6 +71,8 @@ def mount(application: FastAPI) -> None:
 
 def main() -> None:
     port = int(sys.argv[1])
+    if sys.argv[2:] == ["one-by-one"]:
+        lanes._GROUP_MOST = 1
     application = create_app(Settings(), work=False)
     mount(application)
     rest_memory()

@@ -1,8 +1,9 @@
-"""POST /send against the same app's routes that store nothing (P5).
+"""POST /send (P5) and /send/batch (P6) against the same app's routes that store nothing.
 
-Run: python -m bench.bench_accept [sqlite] [postgres]. A real server process, 64 keep-alive clients,
-a text of 5 KB and an Idempotency-Key, every message another one. Slices of load are interleaved;
-shown are medians and the spread of the ratios.
+Run: python -m bench.bench_accept [sqlite] [postgres] [single] [batch]. A real server process,
+64 keep-alive clients, a text of 5 KB and an Idempotency-Key, every message another one. Batches: 2
+clients, 1000 messages of one text of 5 KB with macros. Slices of load are interleaved; shown are
+medians and the spread of the ratios.
 """
 
 import json
@@ -14,13 +15,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 
 import httpx
 
 from bench.load import Slice, make_head, run_slice
+from bench.stock import show_load
 from tests.pg import run_postgres
 
 KEY = "bench-of-accepting-mail-0123456789"
@@ -57,14 +60,32 @@ def make_single(path: str) -> Make:
 
 
 def _make(path: str, body: bytes) -> Make:
-    length = len(body.replace(b"NUMBER", b"00000000"))
+    length = len(body.replace(b"NUMBER", b"00000000"))  # numbers have eight digits
     head = make_head(path, length, Authorization=f"Bearer {KEY}", Idempotency_Key="NUMBER")
     parts = (head + body).split(b"NUMBER")
     return lambda: str(next(_numbers)).encode().join(parts)
 
 
+def make_batch(path: str) -> Make:
+    """Return what makes requests of 1000 messages."""
+    messages = [
+        {
+            "to": f"ksiegowosc{number}@klient.example",
+            "macros": {"NUMER": f"FV {number}"},
+            "reference": {"number": f"FV NUMBER {number}", "customer": f"KONTR-{number}"},
+        }
+        for number in range(1000)
+    ]
+    text = "Dokument {{NUMER}} z serii NUMBER\n\n" + LINE * 52
+    defaults = {"subject": "Wezwanie do zapłaty {{NUMER}}", "body": text}
+    batch = {"defaults": defaults, "messages": messages}
+    return _make(path, json.dumps(batch, ensure_ascii=False).encode())
+
+
 @contextmanager
-def run_server(database_url: str | None, folder: Path) -> Iterator[tuple[int, int]]:
+def run_server(
+    database_url: str | None, folder: Path, *args: str, **environment_: str
+) -> Iterator[tuple[int, int]]:
     """Run the service on a fresh database; yield its port and process id."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -73,9 +94,9 @@ def run_server(database_url: str | None, folder: Path) -> Iterator[tuple[int, in
     if database_url:
         settings["AWIZO_DATABASE_URL"] = database_url
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWIZO_")}
-    environment = kept | settings
+    environment = kept | settings | environment_
     subprocess.run([sys.executable, "-c", PREPARE], env=environment, check=True)
-    command = [sys.executable, "-m", "bench.accept_server", str(port)]
+    command = [sys.executable, "-m", "bench.accept_server", str(port), *args]
     server = subprocess.Popen(command, env=environment)
     try:
         configure(port, server)
@@ -125,6 +146,20 @@ def compare(title: str, goal: str, slices: dict[str, Callable[[float], Slice]]) 
         )
 
 
+def bench_batch(database: str, url: str | None, folder: Path) -> None:
+    """Print P6."""
+    names = {"read, nothing stored (anchor)": "/bench/batch", "POST /send/batch": "/send/batch"}
+    with run_server(url, folder) as (port, pid):
+        slices = {
+            name: partial(_run_batches, port, pid, make_batch(path)) for name, path in names.items()
+        }
+        compare(f"P6 {database}, batches of 1000, 2 clients", ">= 0.5", slices)
+
+
+def _run_batches(port: int, pid: int, request: Make, seconds: float) -> Slice:
+    return run_slice(port, pid, request, clients=2, seconds=seconds)
+
+
 def bench_single(database: str, url: str | None, goal: str, folder: Path) -> None:
     with run_server(url, folder) as (port, pid):
         names = {
@@ -143,14 +178,20 @@ def _load(port: int, pid: int, paths: dict[str, str]) -> dict[str, Callable[[flo
 
 
 def main() -> None:
-    wanted = set(sys.argv[1:]) or {"sqlite", "postgres"}
-    with tempfile.TemporaryDirectory(prefix="awizo-bench-") as name:
+    wanted = set(sys.argv[1:])
+    kinds = wanted & {"single", "batch"} or {"single", "batch"}
+    engines = wanted & {"sqlite", "postgres"} or {"sqlite", "postgres"}
+    print(show_load())
+    with tempfile.TemporaryDirectory(prefix="awizo-bench-") as name, ExitStack() as stack:
         folder = Path(name)
-        if "sqlite" in wanted:
-            bench_single("SQLite FULL", None, ">= 0.5", folder)
-        if "postgres" in wanted:
-            with run_postgres(durable=True) as url:
-                bench_single("PostgreSQL durable", url, ">= 0.6", folder)
+        for engine in sorted(engines, reverse=True):
+            is_sqlite = engine == "sqlite"
+            url = None if is_sqlite else stack.enter_context(run_postgres(durable=True))
+            title = "SQLite FULL" if is_sqlite else "PostgreSQL durable"
+            if "single" in kinds:
+                bench_single(title, url, ">= 0.5" if is_sqlite else ">= 0.6", folder)
+            if "batch" in kinds:
+                bench_batch(title, url, folder)
 
 
 if __name__ == "__main__":
