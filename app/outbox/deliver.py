@@ -9,17 +9,18 @@ every account has carriers of its own, and a session belongs to one account *and
 """
 
 import asyncio
+import math
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.configuration.load import open_password
 from app.configuration.model import StoredAccount
 from app.configuration.secrets import open_for_target
 from app.errors import Unavailable
 from app.outbox.accept import smtp_password_place
-from app.outbox.carry import Batch, Carriage, claim_batch, read_body
+from app.outbox.carry import Batch, Carriage, claim_batch, load_carriage, read_body
 from app.outbox.job import Job
 from app.outbox.judge import hold_all, is_redirect, make_envelope, make_target, refuse_erased
 from app.outbox.office import Office
@@ -36,6 +37,9 @@ from app.wire.window import Window
 _AHEAD_MOST = 32
 _SMALL_BYTES = 256 * 1024
 _CUTS = 2  # sessions in a row that broke at their first group: the third does without groups
+_STALE_S = (
+    2.0  # what is in our hands for longer is looked at anew: it may be cancelled, or others' now
+)
 _AHEAD_S = 0.5  # a batch should not be in our hands for longer
 
 
@@ -86,6 +90,7 @@ class Carrier:
         self._in_trouble = False
         self._claiming: asyncio.Task[Batch | Wait | None] | None = None
         self._ahead = 1
+        self._claimed_at = self._stale_at = math.inf
 
     async def run(self) -> None:
         """Carry mail until none is due, then keep the connection for a while."""
@@ -145,6 +150,10 @@ class Carrier:
         started = loop.time()
         self._in_trouble = False
         try:
+            if started - self._claimed_at > _STALE_S:
+                fresh = await self._office.db.read(load_carriage, self._account_id)
+                batch = replace(batch, carriage=fresh)
+            self._stale_at = math.inf
             await self._carry(batch)
         finally:
             self._hand.clear()
@@ -174,6 +183,7 @@ class Carrier:
         finally:
             if not isinstance(batch, Batch):
                 self._active.discard(claim_id)
+        self._claimed_at = asyncio.get_running_loop().time()
         if isinstance(batch, Batch):
             self._settler.expect(batch.claimed)
             if len(batch.claimed) == most and batch.carriage.may_widen:
@@ -221,7 +231,7 @@ class Carrier:
                 self._cuts[self._account_id] += 1
             elif session.groups_proven:
                 self._cuts.pop(self._account_id, None)
-            if self._stopping.is_set():
+            if self._stopping.is_set() or self._is_stale:
                 return
             if self._settler.is_behind:
                 await self._settler.wait()
@@ -279,6 +289,10 @@ class Carrier:
         password = open_password(self._office.vault, stored)
         return None if password is None else Secret(password)
 
+    @property
+    def _is_stale(self) -> bool:
+        return asyncio.get_running_loop().time() > self._stale_at
+
     def _is_small(self) -> bool:
         """Whether the next message may be one of several on their way at once."""
         return not self._hand or len(self._hand[0].body) <= _SMALL_BYTES
@@ -287,8 +301,12 @@ class Carrier:
         """Give the conveyor its next message, and see to it that there will be more."""
         if self._stopping.is_set() or self._in_trouble or self._settler.is_behind:
             return None
+        if self._hand and self._is_stale:
+            return None
         if self._session is not None and self._is_full(self._session):
             return None
+        now = asyncio.get_running_loop().time()
+        self._stale_at = min(self._stale_at, now + _STALE_S)
         job = self._hand.popleft() if self._hand else None
         if self._claiming is None and len(self._hand) <= self._ahead // 2:
             self._begin_claim()

@@ -456,3 +456,17 @@ async def test_a_tarpit_does_not_hold_up_a_healthy_account(
             await send(office, f"a{number}@x.example")
         await until(lambda: len(peer.delivered()) == 50)
         assert tarpit.open_sessions >= 5
+
+
+async def test_what_was_claimed_ahead_of_a_slow_server_goes_by_the_present_configuration(
+    office: Office, peer: Peer
+) -> None:
+    peer.always("dot", Late(2.2, "250 ok"))
+    await configure(office, port=peer.port, batch_limit=1000)  # one connection
+    slow, ahead = await send(office), await send(office, "b@x.example")
+    async with serve() as other, Worker(office).running():
+        await watch(office, ahead, lambda seen: seen.status == "sending")
+        await configure(office, port=other.port, batch_limit=1000)
+        assert (await ended(office, ahead)).status == "sent"
+        assert (await ended(office, slow)).status == "sent"
+        assert [each.recipients for each in other.delivered()] == [("b@x.example",)]
