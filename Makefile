@@ -13,12 +13,13 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 STAMP := $(VENV)/made-from-$(shell { cat requirements-dev.lock; \
 	'$(PYTHON)' -c 'import sys; print(sys.base_prefix, sys.version)' 2>/dev/null; } | cksum | tr -d ' ')
 
-.PHONY: help setup serve demo test fuzz check openapi words lock clean
+.PHONY: help setup serve demo test bench fuzz check openapi words lock clean
 
 help:
 	@echo 'make serve     run Awizo here, with SQLite in ./data'
 	@echo 'make demo      run it with a receiving mail server and sample mail'
 	@echo 'make test      run every test (SQLite and a PostgreSQL of its own)'
+	@echo 'make bench     measure what docs/performance.md records (ARGS="delivery start" for some)'
 	@echo 'make fuzz      call every operation with odd values for FUZZ_S seconds (90)'
 	@echo 'make check     style, types, floors, stale files'
 	@echo 'make openapi   write openapi.json from the code'
@@ -42,6 +43,10 @@ demo: $(STAMP)
 # Four workers at most: each keeps databases of its own, and the tests wait for real processes.
 test: $(STAMP)
 	$(RUN) -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
+
+# Some minutes on a quiet machine; wants Debian's postfix (smtp-source, smtp-sink) and a C compiler.
+bench: $(STAMP)
+	$(RUN) -m bench $(ARGS)
 
 # In an environment of its own: what it needs is none of Awizo's business.
 FUZZ_STAMP := $(VENV)-fuzz/made-from-$(shell { cat requirements-fuzz.lock; \

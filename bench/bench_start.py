@@ -1,7 +1,7 @@
 """P12: cold start of ``awizo serve`` to its first answer, and the memory of an idle one.
 
-Run: python -m bench.bench_start. Five first starts (an empty data directory, the schema to be made)
-and five starts again; memory is the process's resident set two seconds after the first answer.
+Run: python -m bench.bench_start. Three first starts (an empty data directory, the schema to be made)
+and three starts again; memory is the process's resident set two seconds after the first answer.
 """
 
 import os
@@ -52,7 +52,7 @@ def start(folder: Path) -> tuple[float, float, float]:
 def main() -> None:
     """Print one table."""
     first, again = [], []
-    for _ in range(5):
+    for _ in range(3):
         with tempfile.TemporaryDirectory(prefix="awizo-bench-") as folder:
             first.append(start(Path(folder)))
             again.append(start(Path(folder)))

@@ -1,0 +1,43 @@
+"""Every bench with short defaults, one after another: ``python -m bench [NAME …]``, ``make bench``.
+
+Each runs as a process of its own, bounded in time, and prints its own tables; single ones take
+options: ``python -m bench.bench_delivery --help``. What is not installed is said and passed over.
+"""
+
+import subprocess
+import sys
+import time
+
+LIMIT_S = 120
+RUNS: dict[str, list[str]] = {
+    "smtp": ["bench.bench_smtp", "--repetitions", "3"],
+    "delivery": ["bench.bench_delivery", "-n", "600", "-c", "4", "16", "--repetitions", "3"],
+    "accept": ["bench.bench_accept"],
+    "fsync": ["bench.bench_fsync"],
+    "macros": ["bench.bench_macros"],
+    "mime": ["bench.bench_mime"],
+    "text": ["bench.bench_html_to_text"],
+    "protect": ["bench.bench_protect"],
+    "queue": ["bench.bench_queue", "rate", "growth", "workers", "memory", "--most", "100000"],
+    "start": ["bench.bench_start"],
+}
+
+
+def main() -> int:
+    """Run those named, or all; return how many failed."""
+    failed = 0
+    for name in sys.argv[1:] or RUNS:
+        print(f"\n=== {name}: python -m {' '.join(RUNS[name])}", flush=True)
+        start = time.perf_counter()
+        try:
+            done = subprocess.run([sys.executable, "-m", *RUNS[name]], timeout=LIMIT_S, check=False)
+            failed += done.returncode != 0
+        except subprocess.TimeoutExpired:
+            print(f"stopped after {LIMIT_S} s", flush=True)
+            failed += 1
+        print(f"({time.perf_counter() - start:.0f} s)", flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
