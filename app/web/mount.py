@@ -89,6 +89,8 @@ def _map_errors(web: FastAPI) -> None:
 
     @web.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            return await _show(request, 404, "not_found", "")
         return await _show(request, error.status_code, "", HTTPStatus(error.status_code).phrase)
 
     @web.exception_handler(Exception)

@@ -2,7 +2,6 @@
 
 import re
 import secrets
-import time
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -241,7 +240,6 @@ async def test_in_a_real_browser_the_way_there_and_back_and_out(chromium, provid
         provider.redirects.add(f"{address}/ui/sign-in/back")
         context = await chromium.new_context(locale="en", base_url=address)
         page = await context.new_page()
-        begun = time.monotonic()
         await page.goto("/ui/keys")
         await page.get_by_role("button", name="Sign in with your company account").click()
         await page.get_by_role("heading", name="Keys").wait_for()
@@ -249,5 +247,4 @@ async def test_in_a_real_browser_the_way_there_and_back_and_out(chromium, provid
         await page.get_by_role("link", name="Sign out of your company account").click()
         await page.wait_for_url("**/ui/sign-in")
         assert "/end" in provider.asked
-        assert time.monotonic() - begun < 10
         await context.close()

@@ -61,6 +61,7 @@ class _Ground:
     resolved: Resolved | None
     names: list[str]
     languages: list[str]
+    language: str
     found: FoundTemplate | None
 
 
@@ -173,8 +174,7 @@ async def _show(visit: Visit, form: Filled, status: int = 200) -> Response:
         errors["user"] = error.detail
         ground = await visit.office.db.read(_read_ground, visit, values | {"user": ""})
     found = ground.found
-    if found is not None:
-        values["language"] = found.language
+    values["language"] = found.language if found else values.get("language") or ground.language
     writes = found is None or values.get("changed") == "on"
     smtp = ground.resolved.smtp if ground.resolved else None
     shown = Filled(values, errors)
@@ -220,6 +220,7 @@ def _read_ground(tx: Connection, visit: Visit, values: Mapping[str, str]) -> _Gr
         resolved,
         [each.name for each in listed if each.language is not None],
         sorted(languages or {*BUILTIN_LANGUAGES, preferred[0]}),
+        preferred[0],
         found,
     )
 

@@ -11,7 +11,13 @@ from app.configuration.load import find_account
 from app.configuration.resolve import look_up
 from app.configuration.rights import require_reader
 from app.configuration.show import show_document
-from app.web.screens.config_fields import CHOICES, LABELS, write_macros, write_mailboxes
+from app.web.screens.config_fields import (
+    CHOICES,
+    LABELS,
+    NOTIFICATIONS,
+    write_macros,
+    write_mailboxes,
+)
 from app.web.screens.scope import parse_scope
 from app.web.visit import TheVisit, Visit
 
@@ -48,14 +54,24 @@ async def compare(visit: TheVisit, left: str = "global", right: str = "") -> Res
         shown = _flatten_document(show_document(stored)) if stored else {}
         documents.append({name: _write(visit, name, value) for name, value in shown.items()})
     names = [name for name in LABELS if any(name in each for each in documents)]
-    rows = [(name, *(each.get(name) for each in documents)) for name in names]
+    differing = [name for name in names if documents[0].get(name) != documents[1].get(name)]
     return visit.render(
         "compare.html",
         scopes=scopes,
-        rows=[row for row in rows if row[1] != row[2]],
-        equal=sum(row[1] == row[2] for row in rows),
+        rows=[
+            (name, [(each.get(name), _name_absent(each, name)) for each in documents])
+            for name in differing
+        ],
+        equal=len(names) - len(differing),
         labels=LABELS,
     )
+
+
+def _name_absent(document: Mapping[str, Any], name: str) -> str:
+    """Return what stands for a value that is not given: ``smtp`` and ``sender`` are never mixed."""
+    block = name.partition(".")[0]
+    has_block = "." in name and any(each.startswith(f"{block}.") for each in document)
+    return "default" if has_block else "inherits"
 
 
 def _flatten(shown: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -93,6 +109,8 @@ def _write(visit: Visit, name: str, value: Any) -> str:
         return visit._("none")
     if isinstance(value, list):
         is_mailboxes = all(isinstance(each, Mapping) for each in value)
-        return write_mailboxes(value) if is_mailboxes else ", ".join(map(str, value))
+        if is_mailboxes:
+            return write_mailboxes(value)
+        return ", ".join(visit._(NOTIFICATIONS.get(each, each)) for each in value)
     words = CHOICES.get(name, {})
     return visit._(words[value]) if isinstance(value, str) and value in words else str(value)

@@ -189,6 +189,7 @@ def _describe(visit: Visit, seen: _Seen) -> dict[str, Any]:
     reasons = list(dict.fromkeys(each.reason for each in recipients if each.reason))
     return {
         "message": row,
+        "warnings": [say(visit, each["code"], each["detail"]) for each in row.warnings[:20]],
         "state": describe_status(visit, status),
         "kind": KINDS.get(status, ""),
         "is_moving": status in _MOVING,
