@@ -25,7 +25,7 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
         retry_schedule="0.1s",
         poll_s=0.02,
         lease_s=2,
-        connection_idle_s=1,
+        connection_idle_s=3,
         stop_grace_s=5,
     )
 

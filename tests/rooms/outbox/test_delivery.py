@@ -173,7 +173,7 @@ async def test_a_server_that_never_takes_it_is_given_up(
     await be_given_up_in(office, message_id, 2)
     done = await ended(office, message_id)
     assert done.states == {TO: "failed: gave_up"}
-    assert len(done.attempts) > 2
+    assert len(done.attempts) > 1
 
 
 @pytest.mark.parametrize("action", [DROP, SILENT, "garbage"])
