@@ -18,7 +18,7 @@ RUNS: dict[str, list[str]] = {
     "mime": ["bench.bench_mime"],
     "text": ["bench.bench_html_to_text"],
     "protect": ["bench.bench_protect"],
-    "queue": ["bench.bench_queue", "rate", "growth", "workers", "memory", "--most", "100000"],
+    "queue": ["bench.bench_queue", "rate", "growth", "workers", "space", "memory"],
     "start": ["bench.bench_start"],
 }
 

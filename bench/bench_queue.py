@@ -4,8 +4,9 @@
             procrastinate's jobs that do nothing (--procrastinate: the Python that has it)
 ``growth``  a claim of 32 and its rollback with 10³ … --most messages queued, and with ended ones
 ``workers`` one and two workers on PostgreSQL, a mail server 20 ms away
+``space``   bytes and write-ahead log of a message, accepted and delivered, on PostgreSQL
 ``memory``  a worker's memory while --large messages of 1 MB pass through it
-Run: python -m bench.bench_queue [rate growth workers memory] [--most 1000000] [--procrastinate PYTHON]
+Run: python -m bench.bench_queue [rate growth workers space memory] [--most 1000000] [--procrastinate PYTHON]
 """
 
 import argparse
@@ -173,6 +174,37 @@ def measure_claim(office: Office, account_id: str) -> float:
     return statistics.median(taken)
 
 
+async def bench_space(options: argparse.Namespace) -> None:
+    """Print what a message takes on disk, for ``docs/scale.md``."""
+    count = 2000
+    with tempfile.TemporaryDirectory() as folder, run_databases({"postgres"}) as urls:
+        office = open_stock(urls["postgres"], Path(folder))
+        account_id = await hold_back(office)
+        await let_go(office)
+
+        def read(statement: str) -> Any:
+            with office.db._engine.connect() as tx:
+                return tx.execute(text(statement)).all()
+
+        written = [read("select pg_current_wal_lsn() - '0/0'::pg_lsn")[0][0]]
+        await fill(office, count)
+        written.append(read("select pg_current_wal_lsn() - '0/0'::pg_lsn")[0][0])
+        drain(office, account_id, 32, count)
+        written.append(read("select pg_current_wal_lsn() - '0/0'::pg_lsn")[0][0])
+        print(f"\nBytes of one message of 5 KB to 2 recipients, of {count}, {show_load()}")
+        for name, before, after in zip(
+            ("WAL, accepted", "WAL, delivered"), written, written[1:], strict=False
+        ):
+            print(f"{name:28}{(after - before) / count:8.0f}")
+        for name, table, indexes in read(
+            "select relname, pg_table_size(oid), pg_indexes_size(oid) from pg_class "
+            "where relname in ('message', 'message_body', 'recipient', 'attempt', 'event') "
+            "and relkind = 'r' order by relname"
+        ):
+            print(f"{name:28}{table / count:8.0f} and indexes{indexes / count:8.0f}")
+        await office.close()
+
+
 # Workers in processes of their own
 
 
@@ -255,7 +287,8 @@ async def bench_memory(options: argparse.Namespace) -> None:
 
 
 BENCHES = {
-    "rate": bench_rate, "growth": bench_growth, "workers": bench_workers, "memory": bench_memory,
+    "rate": bench_rate, "growth": bench_growth, "workers": bench_workers, "space": bench_space,
+    "memory": bench_memory,
 }  # fmt: skip
 
 

@@ -37,7 +37,7 @@ def start(folder: Path) -> tuple[float, float, float]:
                 httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).raise_for_status()
                 break
             except httpx.TransportError:
-                if server.poll() is not None or time.perf_counter() - begun > 30:
+                if server.poll() is not None or time.perf_counter() - begun > 60:
                     raise
                 time.sleep(0.01)
         taken_s, cpu_s = time.perf_counter() - begun, read_cpu_s(server.pid)
