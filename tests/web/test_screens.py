@@ -2,12 +2,17 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from html import escape
 
 import pytest
 from sqlalchemy import select, update
 
 from app.accounts.tables import api_key
+from app.configuration.load import find_account
+from app.db import now
 from app.outbox.beat import beat
+from app.outbox.complaint import Complaint
+from app.outbox.manners import heed
 from app.outbox.tables import worker
 from app.settings import read_version
 
@@ -54,6 +59,26 @@ async def test_an_account_that_waits_for_its_password_needs_attention(signed_in,
     await client.put("/config/global", json=given, headers=as_role("admin"))
     html = (await (await signed_in("admin")).get("/ui/")).text
     assert "waits for its password" in html and 'href="/ui/config/global"' in html
+
+
+async def test_an_account_that_its_server_slowed_down_says_why_and_until_when(
+    signed_in, client, as_role, office
+):
+    given = {"smtp": {"host": "smtp.firma.example"}, "sender": {"address": "a@firma.example"}}
+    await client.put("/config/global", json=given, headers=as_role("admin"))
+    words = "450 4.7.1 too much <mail>"
+
+    def complain(tx):
+        account = find_account(tx, "global")
+        complaint = Complaint("rate", words)
+        heed(tx, account.id, "w.1.1", complaint, host="smtp.firma.example", at=now(tx))
+
+    await office.db.write(complain)
+    admin = await signed_in("admin")
+    html = (await admin.get("/ui/")).text
+    assert "asks for less at a time" in html and "All is well" not in html
+    html = (await admin.get("/ui/config/global")).text
+    assert "slowed down" in html and escape(words) in html
 
 
 @pytest.mark.parametrize(
