@@ -113,7 +113,7 @@ def find_message(tx: Connection, caller: Caller, message_id: str) -> Found:
     recipients = tuple(
         each for each in read_recipients(tx, row.id) if not each.hidden or sees_hidden(caller)
     )
-    paused_until = read_health(tx, row.account_id).paused_until if row.due_at else None
+    paused_until = read_health(tx, row.account_id).rests_until if row.due_at else None
     return Found(row, recipients, paused_until)
 
 
@@ -247,7 +247,7 @@ def _read_all(tx: Connection, caller: Caller, rows: Sequence[Row[Any]]) -> list[
         if not each.hidden or sees_hidden(caller):
             recipients[each.message_id].append(each)
     pauses = {
-        account_id: read_health(tx, account_id).paused_until
+        account_id: read_health(tx, account_id).rests_until
         for account_id in {row.account_id for row in rows if row.due_at is not None}
     }
     return [

@@ -147,7 +147,7 @@ def _forecast_part(
 
 
 def _find_start(health: Health, due_at: datetime, at: datetime) -> datetime:
-    return max(due_at, health.paused_until or at, health.slow_until or at, at)
+    return max(due_at, health.rests_until or at, at)
 
 
 def _estimate(

@@ -62,6 +62,12 @@ class Health:
     session_messages: int | None = None
     session_learned_at: datetime | None = None
 
+    @property
+    def rests_until(self) -> datetime | None:
+        """When mail may go again, after trouble or a complaint."""
+        pauses = [each for each in (self.paused_until, self.slow_until) if each is not None]
+        return max(pauses, default=None)
+
     def is_slowed(self, at: datetime) -> bool:
         """Whether the server asked us to slow down, and it is not yet forgotten."""
         return self.slow_until is not None and at < self.slow_until + RECOVERY

@@ -8,11 +8,12 @@ import pytest
 
 from app.outbox import manners
 from app.outbox.complaint import Complaint
+from app.outbox.find import find_message
 from app.outbox.health import RECOVERY, Health, read_health
 from app.outbox.manners import Limits, find_limits
 from app.outbox.queue import Claimed, Wait, claim, find_ready
 from app.outbox.tables import account_state
-from tests.rooms.outbox.desk import Desk
+from tests.rooms.outbox.desk import ADMIN, Desk
 
 AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 RATE = Complaint("rate", "450 4.7.1 too much mail")
@@ -213,3 +214,10 @@ def test_a_saved_configuration_forgets_what_was_learned(desk: Desk) -> None:
     desk.do(manners.take_turns, account, 1, per_minute=6, at=AT)
     desk.configure(port=26)
     assert read(desk, account) == Health()
+
+
+def test_waiting_mail_tells_how_long_its_account_rests(desk: Desk) -> None:
+    account, message_id = desk.configure(), desk.send()
+    complain(desk, account)
+    found = desk.wait_for(desk.office.db.read(find_message, ADMIN, message_id))
+    assert found.paused_until == AT + timedelta(seconds=15)
