@@ -10,7 +10,9 @@ import time
 
 LIMIT_S = 120
 RUNS: dict[str, list[str]] = {
-    "smtp": ["bench.bench_smtp", "--repetitions", "3"],
+    "p1": ["bench.bench_smtp", "--only", "P1"],
+    "p2": ["bench.bench_smtp", "--only", "P2"],
+    "p3": ["bench.bench_smtp", "--only", "P3", "--repetitions", "3"],
     "delivery": ["bench.bench_delivery", "-n", "600", "-c", "4", "16", "--repetitions", "3"],
     "accept": ["bench.bench_accept"],
     "fsync": ["bench.bench_fsync"],

@@ -1,9 +1,8 @@
 """What a carrier reads and writes: the account it works for, the bodies, the end of tries."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Connection
@@ -20,6 +19,7 @@ from app.outbox.manners import Limits, find_limits, heed, note_accepted
 from app.outbox.queue import MOST_BYTES, Claimed, Wait, claim
 from app.outbox.settle import Settlement, settle
 from app.outbox.tables import message_body
+from app.wire.capabilities import Capabilities
 
 _BODIES = select(message_body.c.message_id, message_body.c.raw).where(
     message_body.c.message_id.in_(bindparam("ids", expanding=True))
@@ -119,7 +119,7 @@ class Stand:
     """What a session that stood tells of its server (``host:port``)."""
 
     server: str
-    capabilities: Mapping[str, Any]
+    capabilities: Capabilities
     starttls_offered: bool
     dsn_refused: bool
     pipelining_broken: bool
@@ -214,7 +214,7 @@ def _note_stand(tx: Connection, account_id: str, stand: Stand) -> None:
     pipelining_broken = _name_day(stand.server, now(tx)) if stand.pipelining_broken else None
     shown = {
         name: list(value) if isinstance(value, tuple) else value
-        for name, value in stand.capabilities.items()
+        for name, value in asdict(stand.capabilities).items()
     }
     if (
         known.succeeded_at is not None

@@ -158,8 +158,8 @@ class Carrier:
         finally:
             self._hand.clear()
             self._settler.return_rest(batch)
-        is_quick = loop.time() - started < _AHEAD_S
-        self._ahead = min(2 * self._ahead, _AHEAD_MOST) if is_quick and not self._in_trouble else 1
+        ahead = 2 * self._ahead if loop.time() - started < _AHEAD_S else self._ahead // 2
+        self._ahead = 1 if self._in_trouble else max(1, min(ahead, _AHEAD_MOST))
         return True
 
     def _begin_claim(self) -> "asyncio.Task[Batch | Wait | None]":
@@ -301,9 +301,7 @@ class Carrier:
         """Give the conveyor its next message, and see to it that there will be more."""
         if self._stopping.is_set() or self._in_trouble or self._settler.is_behind:
             return None
-        if self._hand and self._is_stale:
-            return None
-        if self._session is not None and self._is_full(self._session):
+        if self._is_full() or (self._hand and self._is_stale):
             return None
         now = asyncio.get_running_loop().time()
         self._stale_at = min(self._stale_at, now + _STALE_S)
@@ -321,7 +319,7 @@ class Carrier:
             self._key != key
             or not self._session.usable
             or self._session.is_stale()
-            or self._is_full(self._session)
+            or self._is_full()
         ):
             await self._close_session()
         if carriage.has_failed:
@@ -340,9 +338,10 @@ class Carrier:
             self._key = key
         return self._session
 
-    def _is_full(self, session: Session) -> bool:
+    def _is_full(self) -> bool:
         """Tell whether the server would end this session at its next message."""
-        return self._session_most is not None and session.messages_begun >= self._session_most
+        session, most = self._session, self._session_most
+        return session is not None and most is not None and session.messages_begun >= most
 
     async def _close_session(self) -> None:
         session, self._session, self._key = self._session, None, None

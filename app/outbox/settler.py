@@ -8,7 +8,6 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import structlog
 
@@ -126,7 +125,7 @@ class Settler:
         )
         stand = Stand(
             server,
-            asdict(session.capabilities),
+            session.capabilities,
             session.starttls_offered,
             session.dsn_refused,
             session.pipelining_broken and not session.group_cut,
