@@ -158,8 +158,8 @@ class Carrier:
         finally:
             self._hand.clear()
             self._settler.return_rest(batch)
-        is_quick = loop.time() - started < _AHEAD_S
-        self._ahead = min(2 * self._ahead, _AHEAD_MOST) if is_quick and not self._in_trouble else 1
+        ahead = 2 * self._ahead if loop.time() - started < _AHEAD_S else self._ahead // 2
+        self._ahead = 1 if self._in_trouble else max(1, min(ahead, _AHEAD_MOST))
         return True
 
     def _begin_claim(self) -> "asyncio.Task[Batch | Wait | None]":
