@@ -290,6 +290,8 @@ class Conveyor(Generic[J]):
             raise _Ended from None
         self._at_the_dot = None
         if not (passage.heed_end(code, text) if dot else 200 <= code < 300):
+            if not dot and code != SERVICE_CLOSING:  # the replies before were to something else
+                passage.distrust()
             raise _Ended
         if rider is None:
             session.in_transaction = False
@@ -322,6 +324,8 @@ class Conveyor(Generic[J]):
             self._session.group_cut = True
             self._fall_back(passage)
         passage.report(phase, False, detail=describe(error))
+        if passage.is_odd:  # what came before was said of something else, too
+            passage.ask_again()
         passage.lose(phase, error)
         raise _Ended from None
 
