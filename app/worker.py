@@ -10,7 +10,7 @@ import asyncio
 import os
 import random
 import socket
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import count
@@ -21,11 +21,12 @@ from app.db import alone, new_id
 from app.errors import Unavailable
 from app.outbox.beat import beat, leave
 from app.outbox.deliver import Carrier
+from app.outbox.experience import Experience
 from app.outbox.expire import expire
 from app.outbox.hold import hold_due
 from app.outbox.office import Office
 from app.outbox.prune import prune
-from app.outbox.queue import find_ready, renew
+from app.outbox.queue import find_ready, read_standings, renew
 from app.outbox.settle import Policy, sweep
 from app.settings import parse_schedule
 
@@ -46,7 +47,7 @@ class Worker:
         self._wakes: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._carriers: defaultdict[str, dict[asyncio.Task[None], Carrier]] = defaultdict(dict)
         self._active: set[str] = set()
-        self._cuts: Counter[str] = Counter()
+        self._experience = Experience()
         self._numbers = count(1)
         self._policy = Policy(parse_schedule(office.settings.retry_schedule))
 
@@ -126,16 +127,28 @@ class Worker:
         if self._office.settings.delivery == "off":
             await self._office.db.write(hold_due)
             return
+        await self._tell_standings()
         for account_id in await self._office.db.read(find_ready):
             self._wakes[account_id].set()
-            if not self._carriers[account_id]:
+            if all(each.is_outdated for each in self._carriers[account_id].values()):
                 self._add_carrier(account_id)
+
+    async def _tell_standings(self) -> None:
+        """Tell busy carriers of a pause and of a changed configuration."""
+        busy = [account_id for account_id, carriers in self._carriers.items() if carriers]
+        if not busy:
+            return
+        standings = await self._office.db.read(read_standings, busy)
+        for account_id, (version, is_paused) in standings.items():
+            for carrier in self._carriers[account_id].values():
+                carrier.heed(version, is_paused=is_paused)
 
     def _add_carrier(self, account_id: str) -> None:
         """Start one more connection of an account, up to its number."""
         carriers = self._carriers[account_id]
         most = self._office.settings.connections_per_account
-        if len(carriers) >= most or self._stopping.is_set():
+        present = sum(not each.is_outdated for each in carriers.values())
+        if present >= most or self._stopping.is_set():
             return
         carrier = Carrier(
             self._office,
@@ -146,7 +159,7 @@ class Worker:
             active=self._active,
             next_number=self._numbers.__next__,
             more=lambda: self._add_carrier(account_id),
-            cuts=self._cuts,
+            experience=self._experience,
         )
         task = asyncio.create_task(carrier.run())
         carriers[task] = carrier

@@ -78,7 +78,7 @@ def release(
     if smtp_password is not None and settings.password_mode == "ask":
         sealed = seal_for_target(vault, smtp_password, smtp_password_place(row.id), settings)
         tx.execute(update(message).where(message.c.id == row.id).values(smtp_password=sealed))
-    restart_clock(tx, row, at)
+    restart_clock(tx, row, at, delivery=delivery)
     _note(tx, row, caller, "message.released", at)
     due_at = max(at, row.send_at) if row.send_at else at
     move(tx, row, held, state="queued", due_at=due_at, at=at, event="queued")

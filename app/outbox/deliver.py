@@ -10,23 +10,20 @@ every account has carriers of its own, and a session belongs to one account *and
 
 import asyncio
 import math
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from app.configuration.load import open_password
-from app.configuration.model import StoredAccount
-from app.configuration.secrets import open_for_target
 from app.errors import Unavailable
-from app.outbox.accept import smtp_password_place
-from app.outbox.carry import Batch, Carriage, claim_batch, load_carriage, read_body
+from app.outbox.carry import Batch, Carriage, claim_batch, load_carriage
+from app.outbox.experience import Experience
 from app.outbox.job import Job
-from app.outbox.judge import hold_all, is_redirect, make_envelope, make_target, refuse_erased
+from app.outbox.judge import hold_all, make_target
 from app.outbox.office import Office
-from app.outbox.queue import Claimed, Wait
+from app.outbox.queue import Wait
 from app.outbox.settler import Settler
-from app.vault import CannotOpen
+from app.outbox.unpack import unpack
 from app.wire.conveyor import Conveyor
 from app.wire.envelope import Transaction
 from app.wire.session import Session
@@ -36,10 +33,7 @@ from app.wire.window import Window
 
 _AHEAD_MOST = 32
 _SMALL_BYTES = 256 * 1024
-_CUTS = 2  # sessions in a row that broke at their first group: the third does without groups
-_STALE_S = (
-    2.0  # what is in our hands for longer is looked at anew: it may be cancelled, or others' now
-)
+_STALE_S = 2.0  # what is in our hands for longer and not on the wire goes back
 _AHEAD_S = 0.5  # a batch should not be in our hands for longer
 
 
@@ -65,12 +59,9 @@ class Carrier:
         active: set[str],
         next_number: Callable[[], int],
         more: Callable[[], None],
-        cuts: Counter[str],
+        experience: Experience,
     ) -> None:
-        """active: ids of claims whose leases the worker renews. more: ask for another carrier.
-
-        cuts: by account, sessions in a row that broke at their first group of commands.
-        """
+        """active: ids of claims whose leases the worker renews. more: ask for another carrier."""
         self._office = office
         self._account_id = account_id
         self._worker_id = worker_id
@@ -79,7 +70,7 @@ class Carrier:
         self._active = active
         self._next_number = next_number
         self._more = more
-        self._cuts = cuts
+        self._experience = experience
         self._name = f"{worker_id}.{next_number()}"
         self._session_most: int | None = None
         self._is_leaving = False
@@ -90,7 +81,11 @@ class Carrier:
         self._in_trouble = False
         self._claiming: asyncio.Task[Batch | Wait | None] | None = None
         self._ahead = 1
-        self._claimed_at = self._stale_at = math.inf
+        self._claimed_at = math.inf
+        self._batch: Batch | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_slow = False
+        self.is_outdated = False  # busy with a configuration that was changed meanwhile
 
     async def run(self) -> None:
         """Carry mail until none is due, then keep the connection for a while."""
@@ -119,9 +114,7 @@ class Carrier:
         """Give back what nobody will carry any more."""
         if self._claiming is not None:
             with suppress(Unavailable):
-                batch = await self._claiming
-                if isinstance(batch, Batch):
-                    self._settler.return_rest(batch)
+                self._return(await self._claiming)
         await self._close_session()
         await self._settler.wait()
 
@@ -153,14 +146,46 @@ class Carrier:
             if started - self._claimed_at > _STALE_S:
                 fresh = await self._office.db.read(load_carriage, self._account_id)
                 batch = replace(batch, carriage=fresh)
-            self._stale_at = math.inf
+            self._batch, self.is_outdated, self._is_slow = batch, False, False
             await self._carry(batch)
         finally:
+            self._batch = None
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
             self._hand.clear()
-            self._settler.return_rest(batch)
+            self._return(batch)
         ahead = 2 * self._ahead if loop.time() - started < _AHEAD_S else self._ahead // 2
         self._ahead = 1 if self._in_trouble else max(1, min(ahead, _AHEAD_MOST))
         return True
+
+    def heed(self, version: int, *, is_paused: bool) -> None:
+        """Learn how the account stands: what is not on the wire goes by that."""
+        batch = self._batch
+        self.is_outdated = batch is not None and batch.carriage.stored.version != version
+        if is_paused or self.is_outdated:
+            self._lay_down()
+
+    def _lay_down(self) -> None:
+        """Give back what is in our hands and not on the wire: it may be cancelled, or another's."""
+        if self._batch is None:
+            return
+        stored = self._batch.carriage.stored
+        self._settler.give_back([job.claimed for job in self._hand], stored)
+        self._hand.clear()
+        claiming = self._claiming
+        if claiming is not None and claiming.done() and claiming.exception() is None:
+            self._claiming = None
+            self._return(claiming.result())
+
+    def _be_slow(self) -> None:
+        self._is_slow = True
+        self._lay_down()
+        self._timer = asyncio.get_running_loop().call_later(_STALE_S, self._be_slow)
+
+    def _return(self, batch: Batch | Wait | None) -> None:
+        if isinstance(batch, Batch):
+            self._settler.give_back(batch.claimed, batch.carriage.stored)
 
     def _begin_claim(self) -> "asyncio.Task[Batch | Wait | None]":
         claim_id = f"{self._name}.{self._next_number()}"
@@ -206,12 +231,22 @@ class Carrier:
         """Carry a batch over as many sessions as it takes, until something is wrong."""
         carriage = batch.carriage
         self._session_most = carriage.limits.per_connection
-        password = await self._take_in_hand(batch)
+        self._hand, password = await unpack(self._office, self._settler, batch)
+        login = self._name_own_login(carriage, password)
+        if self._experience.was_refused(login):
+            for job in self._hand:
+                outcomes = hold_all(
+                    [each.id for each in job.claimed.recipients], "password_refused"
+                )
+                self._settler.tell_untried(job.claimed, carriage.stored, outcomes)
+            return
         while self._hand and not self._in_trouble:
             try:
                 session = await self._take_session(carriage, password)
             except SessionFailed as failed:
                 self._settler.tell_failed(self._hand[0].claimed, carriage.stored, failed)
+                if login and failed.cause in ("credentials_refused", "auth_disabled"):
+                    self._experience.note_refused(login)
                 return
             except Unavailable:
                 return
@@ -227,71 +262,21 @@ class Carrier:
             else:
                 conveyor = Conveyor[Job](session, final_reply_timeout_s=final_s)
                 await conveyor.carry(self._take, put_down)
-            if session.group_cut:
-                self._cuts[self._account_id] += 1
-            elif session.groups_proven:
-                self._cuts.pop(self._account_id, None)
-            if self._stopping.is_set() or self._is_stale:
+            self._experience.note_groups(
+                self._account_id, cut=session.group_cut, proven=session.groups_proven
+            )
+            if self._stopping.is_set():
                 return
             if self._settler.is_behind:
                 await self._settler.wait()
 
-    async def _take_in_hand(self, batch: Batch) -> Secret | None:
-        """Take what can be carried, settle the rest; return the password to log in with."""
-        office, stored, settler = self._office, batch.carriage.stored, self._settler
-        password = None
-        for claimed in batch.claimed:
-            everyone = [each.id for each in claimed.recipients]
-            if stored.settings is None:
-                settler.tell_untried(claimed, stored, hold_all(everyone, "scope_removed"))
-                continue
-            if is_redirect(claimed.message.delivery) and not office.settings.redirect_to:
-                # Written while a test ran: only a person can say that its customers are to have it.
-                settler.tell_untried(claimed, stored, hold_all(everyone, "delivery_redirected"))
-                continue
-            try:
-                password = self._open_password(claimed, stored)
-            except CannotOpen:
-                settler.tell_untried(claimed, stored, hold_all(everyone, "awaiting_password"))
-                continue
-            body = batch.bodies.get(claimed.message.id)
-            if body is None:
-                body = await self._read_body(claimed)
-            if body is None:
-                refused = [refuse_erased(each) for each in everyone]
-                settler.tell_untried(claimed, stored, refused)
-                continue
-            envelope = make_envelope(office, claimed, office.settings.redirect_to)
-            self._hand.append(Job(office, claimed, envelope, body))
-        return password
-
-    async def _read_body(self, claimed: Claimed) -> bytes | None:
-        """Return a body that was too large to be read with its claim."""
-        while True:
-            try:
-                return await self._office.db.read(read_body, claimed.message.id)
-            except Unavailable:
-                await asyncio.sleep(1)
-
-    def _open_password(self, claimed: Claimed, stored: StoredAccount) -> Secret | None:
-        """Return the password to log in with; raise ``CannotOpen`` where it is to be entered."""
-        settings = stored.settings
-        if settings is None or not settings.wants_login:
-            return None
-        if settings.password_mode == "ask":
-            sealed = claimed.message.smtp_password
-            if sealed is None:
-                raise CannotOpen("this message's password was never given")
-            place = smtp_password_place(claimed.message.id)
-            return Secret(open_for_target(self._office.vault, sealed, place, settings))
-        if stored.password_state != "stored":
-            raise CannotOpen("the account's password is still to be entered")
-        password = open_password(self._office.vault, stored)
-        return None if password is None else Secret(password)
-
-    @property
-    def _is_stale(self) -> bool:
-        return asyncio.get_running_loop().time() > self._stale_at
+    def _name_own_login(self, carriage: Carriage, password: Secret | None) -> str:
+        """Return a digest of the login that messages bring along, or nothing where they do not."""
+        stored = carriage.stored
+        if password is None or stored.settings is None or stored.settings.password_mode != "ask":
+            return ""
+        login = f"{stored.id} {stored.version} {password.reveal()}"
+        return self._office.vault.digest("own-login", login.encode())
 
     def _is_small(self) -> bool:
         """Whether the next message may be one of several on their way at once."""
@@ -301,12 +286,12 @@ class Carrier:
         """Give the conveyor its next message, and see to it that there will be more."""
         if self._stopping.is_set() or self._in_trouble or self._settler.is_behind:
             return None
-        if self._is_full() or (self._hand and self._is_stale):
+        if self._is_full():
             return None
-        now = asyncio.get_running_loop().time()
-        self._stale_at = min(self._stale_at, now + _STALE_S)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_STALE_S, self._be_slow)
         job = self._hand.popleft() if self._hand else None
-        if self._claiming is None and len(self._hand) <= self._ahead // 2:
+        if self._claiming is None and not self._is_slow and len(self._hand) <= self._ahead // 2:
             self._begin_claim()
         return job
 
@@ -332,7 +317,8 @@ class Carrier:
                 make_target(settings, password, starttls_seen=carriage.saw_starttls),
                 policy=self._office.policy(any_port=carriage.any_port),
                 ehlo_name=self._office.ehlo_name,
-                pipelining=not carriage.broke_pipelining and self._cuts[self._account_id] < _CUTS,
+                pipelining=not carriage.broke_pipelining
+                and self._experience.may_group(self._account_id),
             )
             self._session.dsn_refused = carriage.refused_dsn
             self._key = key

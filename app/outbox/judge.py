@@ -124,11 +124,6 @@ def return_all(recipient_ids: Sequence[str]) -> list[Outcome]:
     return [Outcome(each, None) for each in recipient_ids]
 
 
-def is_redirect(delivery: str) -> bool:
-    """Whether a message's ``delivery`` says that it goes to another address than its own."""
-    return delivery.startswith("redirect:")
-
-
 def hold_all(recipient_ids: Sequence[str], reason: str) -> list[Outcome]:
     """Return outcomes that hold every recipient for a reason."""
     return [

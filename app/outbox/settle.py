@@ -86,7 +86,8 @@ def settle(tx: Connection, asked: Sequence[Settlement]) -> list[bool]:
     settled = [each for each, is_ours in zip(asked, done, strict=True) if is_ours]
     touched = {each.claimed.message.id for each in settled}
     book.close({id_: rows[id_] for id_ in touched}, {id_: recipients[id_] for id_ in touched})
-    _unforce(tx, [each.claimed.message for each in settled])
+    tried = [each for each in settled if any(one.verdict for one in each.outcomes)]
+    _unforce(tx, [each.claimed.message for each in tried])
     return done
 
 

@@ -7,13 +7,13 @@ is renewed until all of its messages are settled.
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import structlog
 
 from app.configuration.model import StoredAccount
 from app.errors import Unavailable
-from app.outbox.carry import Batch, Stand, Tried, settle_tries
+from app.outbox.carry import Stand, Tried, settle_tries
 from app.outbox.complaint import Complaint, hear, hear_failed
 from app.outbox.judge import (
     describe_failed,
@@ -67,12 +67,12 @@ class Settler:
         self._untold.update(claimed)
         self._unsettled.update(each.id for each in claimed)
 
-    def return_rest(self, batch: Batch) -> None:
-        """Hand back untried what nobody told about."""
-        for claimed in batch.claimed:
+    def give_back(self, several: Iterable[Claimed], stored: StoredAccount) -> None:
+        """Hand back untried those that nobody told about."""
+        for claimed in several:
             if claimed in self._untold:
                 outcomes = return_all([each.id for each in claimed.recipients])
-                self.tell_untried(claimed, batch.carriage.stored, outcomes)
+                self.tell_untried(claimed, stored, outcomes)
 
     def tell_untried(
         self,

@@ -64,8 +64,7 @@ class Conveyor(Generic[J]):
         take: the next message, at once; None where none is ready or the next one must not ride
         along (the end of a lot). Asked at the start and whenever a transaction is about to end.
         settle: told once what became of each message; neither may block.
-        What take, settle or a mark raise comes out of here, as does a cancellation; the session is
-        then closed and every message settled.
+        What these or a mark raise comes out of here: the session is closed, everybody is settled.
         """
         self._take, self._settle = take, settle
         done = False
@@ -274,8 +273,7 @@ class Conveyor(Generic[J]):
             group += _encode(rider.lines)
             replies += len(rider.lines)
         dot = ending is _DOT
-        if self._observe is not None:
-            passage.start()
+        passage.start()
         if dot and passage.accepted:
             self._at_the_dot = passage
         try:
@@ -290,12 +288,12 @@ class Conveyor(Generic[J]):
             raise _Ended from None
         self._at_the_dot = None
         if not (passage.heed_end(code, text) if dot else 200 <= code < 300):
-            if not dot and code != SERVICE_CLOSING:  # the replies before were to something else
-                passage.distrust()
+            if not dot and code != SERVICE_CLOSING:
+                passage.distrust()  # the replies before were to something else
             raise _Ended
         if rider is None:
             session.in_transaction = False
-        elif self._observe is not None:
+        else:
             rider.start()
         return rider
 
@@ -324,8 +322,8 @@ class Conveyor(Generic[J]):
             self._session.group_cut = True
             self._fall_back(passage)
         passage.report(phase, False, detail=describe(error))
-        if passage.is_odd:  # what came before was said of something else, too
-            passage.ask_again()
+        if passage.is_odd:
+            passage.ask_again()  # what came before was said of something else, too
         passage.lose(phase, error)
         raise _Ended from None
 
@@ -341,8 +339,7 @@ class Conveyor(Generic[J]):
         raise _Ended
 
     def _heed_early(self, passage: Passage) -> None:
-        early = self._channel.take_early()
-        if early:
+        if early := self._channel.take_early():
             passage.heed_early(read_reply(early.code, early.message))
             raise _Ended
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import pytest
 
@@ -14,6 +15,13 @@ from tests.crafts.wire.test_conveyor import Job
 
 GROUP = b"250 mail\r\n250 r0\r\n250 r1\r\n550 no such r2\r\n"
 Script = Callable[[int], Sequence[bytes]]
+
+
+async def hear(reader: asyncio.StreamReader) -> bytes:
+    """Return the next line; nothing once the client is gone."""
+    with suppress(ConnectionError):
+        return await reader.readline()
+    return b""
 
 
 async def carry_past(group: Script, dot: Script) -> list[Transaction]:
@@ -30,10 +38,13 @@ async def carry_past(group: Script, dot: Script) -> list[Transaction]:
             writer.write(piece)
             await writer.drain()
 
+    serving: list[asyncio.Task[None] | None] = []
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal count
+        serving.append(asyncio.current_task())
         writer.write(b"220 mx.example\r\n")
-        while line := await reader.readline():
+        while line := await hear(reader):
             if line.startswith(b"EHLO"):
                 writer.write(b"250-mx.example\r\n250 PIPELINING\r\n")
             elif line.startswith(b"RSET"):
@@ -41,7 +52,7 @@ async def carry_past(group: Script, dot: Script) -> list[Transaction]:
             elif line.startswith(b"DATA"):
                 count += 1
                 await say(group(count), writer)
-                while (body := await reader.readline()) not in (b".\r\n", b""):
+                while (body := await hear(reader)) not in (b".\r\n", b""):
                     pass
                 if body:
                     await say(dot(count), writer)
@@ -62,6 +73,7 @@ async def carry_past(group: Script, dot: Script) -> list[Transaction]:
             lambda job, transaction: came.update({job.number: transaction}),
         )
         session.abort()
+        await asyncio.gather(*filter(None, serving))
     return [came[number] for number in sorted(came)]
 
 

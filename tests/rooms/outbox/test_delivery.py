@@ -13,6 +13,7 @@ from sqlalchemy import update
 
 from app.configuration.switch import pause, resume
 from app.outbox.again import release, retry
+from app.outbox.carry import claim_batch
 from app.outbox.health import Health, close_breaker, read_health
 from app.outbox.office import Office, open_office
 from app.outbox.tables import account_state, message
@@ -470,3 +471,74 @@ async def test_what_was_claimed_ahead_of_a_slow_server_goes_by_the_present_confi
         assert (await ended(office, ahead)).status == "sent"
         assert (await ended(office, slow)).status == "sent"
         assert [each.recipients for each in other.delivered()] == [("b@x.example",)]
+
+
+async def test_a_server_that_never_answers_holds_up_neither_the_rest_nor_a_mended_configuration(
+    office: Office, peer: Peer
+) -> None:
+    office = replace(office, settings=office.settings.model_copy(update={"stop_grace_s": 0.1}))
+    peer.always("dot", SILENT)
+    await configure(office, port=peer.port, batch_limit=1000)  # one connection
+    stuck, waiting = await send(office), await send(office, "b@x.example")
+    async with serve() as other, Worker(office).running():
+        await until(lambda: "." in peer.heard)
+        await watch(office, waiting, lambda seen: seen.status == "sending")
+        await watch(office, waiting, lambda seen: seen.status == "queued")
+        await configure(office, port=other.port, batch_limit=1000)
+        assert (await ended(office, waiting)).status == "sent"
+        assert (await office.db.read(look, stuck)).status == "sending"
+    assert (await office.db.read(look, stuck)).verdicts == ["uncertain"]
+
+
+async def test_what_was_not_on_the_wire_when_its_account_was_paused_stays(
+    office: Office, peer: Peer
+) -> None:
+    peer.always("dot", Late(0.2, "250 ok"))
+    await configure(office, port=peer.port, batch_limit=1000)
+    ids = [await send(office, f"a{number}@x.example") for number in range(5)]
+    async with Worker(office).running():
+        await until(lambda: "." in peer.heard)
+        await office.db.write(pause, ADMIN, "global", datetime.now(UTC))
+        office.db.ring()
+        await watch(office, ids[-1], lambda seen: seen.status == "queued")
+        await until(lambda: peer.taken)
+        await asyncio.sleep(0.3)
+        assert len(peer.taken) <= 2  # the one at the dot, the one that rode along
+    assert (await office.db.read(look, ids[-1])).status == "queued"
+
+
+async def test_a_wrong_password_that_many_messages_bring_along_is_tried_once(
+    office: Office, peer: Peer
+) -> None:
+    peer.extensions.append("AUTH PLAIN")
+    peer.password = "dobre"
+    login = LOGIN | {"password_mode": "ask"}
+    del login["password"]
+    await configure(office, port=peer.port, batch_limit=1000, **login)
+    wrong = [await send(office, smtp_password="złe") for _ in range(4)]
+    async with Worker(office).running():
+        for each in wrong:
+            assert (await held(office, each)).states == {TO: "held: password_refused"}
+    assert peer.sessions == 1
+
+
+async def test_mail_of_a_test_never_reaches_its_own_address_by_a_crash(
+    office: Office, peer: Peer
+) -> None:
+    def under(delivery: str) -> Office:
+        return replace(office, settings=office.settings.model_copy(update={"delivery": delivery}))
+
+    await configure(office, port=peer.port)
+    redirected = await send(under("redirect:test@firma.example"))
+    await office.db.write(
+        claim_batch, (await office.db.read(look, redirected)).row.account_id, "dead.1",
+        lease_s=-1, delivery="on", most=5,
+    )  # fmt: skip
+    async with Worker(under("on")).running():
+        assert (await held(office, redirected)).states == {TO: "held: delivery_redirected"}
+        assert not peer.taken
+        await office.db.write(
+            release, office.vault, ADMIN, redirected, smtp_password=None, delivery="on"
+        )
+        office.db.ring()
+        assert (await ended(office, redirected)).status == "sent"
