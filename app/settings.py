@@ -6,6 +6,7 @@ documentation. Nothing else in the code reads the environment.
 
 import re
 import tomllib
+from functools import cache
 from importlib.metadata import version
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -281,6 +282,7 @@ def show_settings() -> str:
     return "\n".join(lines)
 
 
+@cache
 def read_version() -> str:
     """Return Awizo's version: of the tree that this file stands in, else of the installed package."""
     project = Path(__file__).parents[1] / "pyproject.toml"

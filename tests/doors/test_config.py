@@ -8,6 +8,7 @@ from app.outbox.complaint import Complaint
 from app.outbox.health import note_trouble
 from app.outbox.manners import heed
 from tests.doors.sending import list_faults
+from tests.effort import ONE_ENGINE
 
 pytestmark = pytest.mark.anyio
 
@@ -110,6 +111,7 @@ async def test_every_fault_is_named_at_once(client, as_role):
     }
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize(
     ("given", "faults"),
     [
@@ -381,6 +383,7 @@ async def test_nothing_stored_at_all_is_a_conflict(client, as_role):
     assert answer.status_code == 409 and answer.json()["code"] == "no_configuration"
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize(
     ("role", "method", "path", "status"),
     [

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import pytest
 
+from tests.effort import ONE_ENGINE
+
 pytestmark = pytest.mark.anyio
 
 
@@ -65,6 +67,7 @@ async def test_every_fault_of_a_new_key_is_told_at_once(client, as_role):
     }
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize(
     ("body", "pointer", "code"),
     [
@@ -90,6 +93,7 @@ async def test_a_key_for_a_user_makes_the_user(client, as_role):
     assert (await client.get("/users/zofia", headers=as_role("admin"))).status_code == 200
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize(
     "header",
     [

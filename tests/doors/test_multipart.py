@@ -13,6 +13,7 @@ from tests.doors.sending import (
     list_files,
     read_mail,
 )
+from tests.effort import ONE_ENGINE
 
 pytestmark = pytest.mark.anyio
 
@@ -89,6 +90,7 @@ async def test_the_files_of_a_form_have_the_bounds_of_all_attachments(client, se
         b"--xyz\r\n" + b"X: y\r\n" * 5000 + b"\r\n{}\r\n--xyz--\r\n",
     ],
 )  # fmt: skip
+@ONE_ENGINE
 async def test_what_is_no_form_is_malformed(client, sender, body):
     header = {"Content-Type": "multipart/form-data; boundary=xyz"}
     answer = await client.post("/send", content=body, headers=sender | header)

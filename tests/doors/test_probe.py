@@ -12,6 +12,7 @@ from app.wire.causes import CAUSES
 from tests.crafts.wire.certificates import make_authority
 from tests.crafts.wire.dialogue import play
 from tests.crafts.wire.real_server import PASSWORD, USER, serve
+from tests.effort import ONE_ENGINE
 from tests.rooms.outbox.probing import script
 
 pytestmark = pytest.mark.anyio
@@ -353,6 +354,7 @@ async def test_users_reach_the_permitted_ports_only(call, put, config):
         ("probe", {"scope": "global"}, 404),
     ],
 )
+@ONE_ENGINE
 async def test_who_may_try_what(call, role, body, status):
     assert (await call(body, role)).status_code == status
 

@@ -15,6 +15,7 @@ from tests.doors.sending import (
     make_pdf,
     read_mail,
 )
+from tests.effort import ONE_ENGINE
 
 pytestmark = pytest.mark.anyio
 
@@ -111,6 +112,7 @@ async def test_a_user_may_have_a_password_of_their_own_or_explicitly_none(client
      ("a\tb", "password_controls")],
 )  # fmt: skip
 @pytest.mark.parametrize("attachments", [[], [attach("a.csv", b"a")]])
+@ONE_ENGINE
 async def test_a_password_that_is_none_is_refused(client, sender, password, code, attachments):
     answer = await send(client, sender, *attachments, attachment_password=password)
     assert (answer.status_code, list_faults(answer)) == (422, [("/attachment_password", code)])

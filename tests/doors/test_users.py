@@ -5,6 +5,8 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.effort import ONE_ENGINE
+
 pytestmark = pytest.mark.anyio
 
 ANNA = {"name": "Anna Kowalska", "address": "anna@firma.example", "language": "pl"}
@@ -51,6 +53,7 @@ async def test_a_user_knows_only_themself(client, as_role):
     assert (await client.get("/users", headers=as_role("anna"))).status_code == 403
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize(
     "user",
     ["a", "1", "x" * 128, "Łukasz Żółć", "a.b@firma.example", "a b", "日本", "😀" * 128, "%2e",
@@ -64,6 +67,7 @@ async def test_any_name_of_an_erp_is_a_user_id(client, as_role, user):
     assert shown.json()["id"] == user
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize(
     "path",
     ["x" * 129, "%00", "a%00b", "a%0Ab", "%7F", "%C2%85", "%20", "%E3%80%80", "%FF", "a%C3",
@@ -89,6 +93,7 @@ async def test_case_counts_and_spelling_of_accents_does_not(client, as_role):
     assert (await client.get("/users/żółć", headers=as_role("admin"))).status_code == 404
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize(
     ("body", "faults"),
     [
