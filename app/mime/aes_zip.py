@@ -18,8 +18,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from Cryptodome.Cipher import AES
-from Cryptodome.Util import Counter
 from isal import igzip_lib
 
 LOCAL = struct.Struct("<4s5H3L2H")
@@ -136,6 +134,10 @@ def _deflate(content: bytes) -> tuple[int, bytes]:
 def _seal(packed: bytes, secret: bytes, salt: bytes) -> bytes:
     """Encrypt: salt, two bytes that tell a wrong password, ciphertext, ten bytes of HMAC-SHA1."""
     keys = hashlib.pbkdf2_hmac("sha1", secret, salt, 1000, 66)
+    # A fifth of a second to load, for those who have something to encrypt.
+    from Cryptodome.Cipher import AES
+    from Cryptodome.Util import Counter
+
     counter = Counter.new(128, initial_value=1, little_endian=True)  # WinZip's, not SP 800-38A's
     data = AES.new(keys[:32], AES.MODE_CTR, counter=counter).encrypt(packed)
     return b"".join((salt, keys[64:], data, hmac.digest(keys[32:64], data, "sha1")[:10]))

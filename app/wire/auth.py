@@ -10,7 +10,6 @@ import base64
 import binascii
 import logging
 
-import spnego
 from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPResponse
 
 from app.wire.channel import Channel, ProtocolViolation
@@ -104,6 +103,8 @@ async def _answer_login(smtp: SMTP, username: str, password: str) -> SMTPRespons
 
 async def _answer_ntlm(smtp: SMTP, username: str, password: str, host: str) -> SMTPResponse:
     """Speak [MS-SMTPNTLM] §2.2: AUTH NTLM, negotiate, challenge, authenticate."""
+    import spnego  # a tenth of a second to load, for those who use it
+
     context = spnego.client(
         username,
         password,
