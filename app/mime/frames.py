@@ -1,5 +1,6 @@
 """What the service and a PDF worker say to each other over two pipes.
 
+A worker first says READY, once.
 Request: password length, content length, password, content.
 Reply:   facts length, content length, facts (JSON), content.
 Lengths are big-endian. Both ends read with exact lengths: a stream that ends early is ``EOFError``,
@@ -16,6 +17,7 @@ from typing import BinaryIO, Literal, cast, get_args
 Verdict = Literal["pdf_aes256", "pdf_signed", "pdf_encrypted", "pdf_damaged", "protection_failed"]
 
 LENGTHS = struct.Struct(">IQ")
+READY = b"\x01"  # a worker's first word, once: it has proved that it can work
 
 
 @dataclass(frozen=True, slots=True)

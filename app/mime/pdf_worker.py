@@ -13,7 +13,7 @@ import resource
 import signal
 import sys
 
-from app.mime.frames import Outcome, read_request, write_reply
+from app.mime.frames import READY, Outcome, read_request, write_reply
 
 PR_SET_DUMPABLE = 4  # linux/prctl.h
 
@@ -27,6 +27,8 @@ def main(cpu_s: float, memory_bytes: int) -> None:
 
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     pdf.prove_worker()  # under the limit: too small a one ends the worker here, blaming no document
+    replies.write(READY)
+    replies.flush()
     _close_off(2)  # from here on a traceback could quote a document
     while (request := read_request(requests)) is not None:
         # The kernel's clock of CPU time, not of the wall: a busy machine is not the file's fault.

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, cast
 
 from app.errors import Unavailable
-from app.mime.frames import Outcome, read_reply, write_request
+from app.mime.frames import READY, Outcome, read_reply, write_request
 
 # How a worker ends when the document is too much for it: out of memory, CPU time used up, crashed
 OWN_SIGNALS = {
@@ -53,6 +53,7 @@ class Worker:
 
     def __init__(self, memory_bytes: int, cpu_s: float) -> None:
         self._limit_bytes = memory_bytes
+        self._is_ready = False
         self._lock = threading.Lock()
         self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-P", "-m", "app.mime.pdf_worker", str(cpu_s), str(memory_bytes)],
@@ -70,12 +71,20 @@ class Worker:
         """Have one document encrypted (blocks). Raises WorkerDied; the worker is then gone."""
         with self._lock:
             try:
+                self._is_ready = self._is_ready or self._hear_ready()
                 write_request(cast(BinaryIO, self.process.stdin), content, password)
                 return read_reply(cast(BinaryIO, self.process.stdout), self._limit_bytes)
             except (OSError, EOFError, ValueError, LookupError, TypeError) as error:
                 # Broken pipes mean that it is ending, and its own signal says why; a reply that
                 # makes no sense means that it must.
-                raise WorkerDied(self._end()) from error
+                code = self._end()
+                raise WorkerDied(code if self._is_ready else 0) from error
+
+    def _hear_ready(self) -> bool:
+        """Wait until it can work; how it ends before that is no document's fault."""
+        if cast(BinaryIO, self.process.stdout).read(len(READY)) != READY:
+            raise EOFError("the worker ended before it could work")
+        return True
 
     def kill(self) -> None:
         """End the process from any thread; the one that waits for an answer comes back."""
