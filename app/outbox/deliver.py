@@ -90,12 +90,12 @@ class Carrier:
     async def run(self) -> None:
         """Carry mail until none is due, then keep the connection for a while."""
         try:
-            while not self._stopping.is_set():
+            while not (self._stopping.is_set() or self._is_leaving):
                 self._wake.clear()
                 if await self._carry_next() or (not self._is_leaving and await self._idle()):
                     continue
                 await self._close_session()
-                if self._is_leaving or not self._wake.is_set():  # while it said goodbye
+                if not self._wake.is_set():  # while it said goodbye
                     return
         finally:
             await self._finish()
@@ -163,6 +163,8 @@ class Carrier:
         """Learn how the account stands: what is not on the wire goes by that."""
         batch = self._batch
         self.is_outdated = batch is not None and batch.carriage.stored.version != version
+        # Another carrier takes its place at once; both together would be too many connections.
+        self._is_leaving |= self.is_outdated
         if is_paused or self.is_outdated:
             self._lay_down()
 
