@@ -42,7 +42,7 @@ demo: $(STAMP)
 
 # Four workers at most: each keeps databases of its own, and the tests wait for real processes.
 test: $(STAMP)
-	$(RUN) -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
+	$(RUN) -m pytest -n 4 --dist worksteal $(ARGS)
 
 # Some minutes on a quiet machine; wants Debian's postfix (smtp-source, smtp-sink) and a C compiler.
 bench: $(STAMP)

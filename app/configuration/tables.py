@@ -1,13 +1,16 @@
-"""What a scope has set: accounts (a scope's mail configuration) and templates.
+"""What a scope has set: accounts (a scope's mail configuration), domains and templates.
 
-``account`` is the one model of a sending configuration; ``/config/{scope}`` edits the scope's
-default account. A removed configuration keeps its row (``removed_at``), because messages name it.
+``account`` is the one model of a mail account. Each is a scope: ``global`` and ``users/<id>`` are the
+default accounts of everybody and of a user, which ``/config/{scope}`` edits; any other is
+``accounts/<id>``. Making one the default exchanges two scopes, so ids, mail and secrets stay.
+A removed configuration keeps its row (``removed_at``), because messages name it.
 """
 
 from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ForeignKey,
     Index,
     Integer,
     LargeBinary,
@@ -24,14 +27,15 @@ account = Table(
     "account",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("scope", String(140), nullable=False),  # "global" or "users/<id>"
-    Column("user_id", String(128)),
+    Column("scope", String(140), nullable=False),  # "global", "users/<id>" or "accounts/<id>"
+    Column("user_id", String(128)),  # the holder of a personal account; null: a group's
     Column("is_default", Boolean, nullable=False),
     Column("version", Integer, nullable=False),  # the ETag
     Column("settings", Json, nullable=False),  # as stored: absent members inherit; no secrets
     Column("password", LargeBinary),  # sealed; place account:<id>:password, target: see secrets.py
     Column("password_state", String(8), nullable=False),
     Column("password_owner", String(200)),  # who entered it, and may see it again
+    Column("incoming_password", LargeBinary),  # sealed; absent: the one of ``password``
     # Sealed; explicitly none is `"attachment_password": ""` in the settings.
     Column("attachment_password", LargeBinary),
     Column("paused_at", UtcInstant),  # by a person
@@ -39,7 +43,10 @@ account = Table(
     Column("created_at", UtcInstant, nullable=False),
     Column("updated_at", UtcInstant, nullable=False),
     Column("removed_at", UtcInstant),
-    CheckConstraint("(scope = 'global') = (user_id is null)", name="scope_user"),
+    CheckConstraint(
+        "(scope <> 'global' or user_id is null) and (scope not like 'users/%' or user_id is not null)",
+        name="scope_user",
+    ),
     # none: no login or asked at sending; stored; awaiting: its owner has still to enter it
     CheckConstraint("password_state in ('none', 'stored', 'awaiting')", name="password_state"),
     CheckConstraint("(password_state = 'stored') = (password is not null)", name="password_stored"),
@@ -50,6 +57,48 @@ Index(
     unique=True,
     sqlite_where=text("is_default"),
     postgresql_where=text("is_default"),
+)
+
+account_right = Table(
+    "account_right",
+    metadata,
+    # What somebody who does not hold the account may do with it; ``until`` ends a delegation.
+    Column(
+        "account_id", String(32), ForeignKey("account.id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("user_id", String(128), primary_key=True),
+    Column("may_read", Boolean, nullable=False),
+    Column("may_send", Boolean, nullable=False),
+    Column("may_manage", Boolean, nullable=False),
+    Column("until", UtcInstant),
+    Column("granted_by", Text, nullable=False),
+    Column("granted_at", UtcInstant, nullable=False),
+)
+Index("ix_account_right_user", account_right.c.user_id)
+
+password_link = Table(
+    "password_link",
+    metadata,
+    # Lets the owner of an account enter its password, once, without an API key.
+    Column("id", String(32), primary_key=True),
+    Column("account_id", String(32), ForeignKey("account.id"), nullable=False),
+    Column("hash", Text, nullable=False, unique=True),  # Vault.digest of the token
+    Column("user_id", String(128)),
+    Column("made_by", Text, nullable=False),
+    Column("made_at", UtcInstant, nullable=False),
+    Column("expires_at", UtcInstant, nullable=False),
+    Column("used_at", UtcInstant),
+)
+
+mail_domain = Table(
+    "mail_domain",
+    metadata,
+    # Server settings for every address of an e-mail domain (Dokos).
+    Column("name", String(255), primary_key=True),  # lower case, A-labels
+    Column("version", Integer, nullable=False),  # the ETag
+    Column("settings", Json, nullable=False),
+    Column("created_at", UtcInstant, nullable=False),
+    Column("updated_at", UtcInstant, nullable=False),
 )
 
 template = Table(
