@@ -2,10 +2,10 @@
 
 ``kills``    kill -9 of workers and API at random moments
 ``replies``  every tenth final reply is lost: sent again, then with mail held instead
-``stopped``  a worker stopped (SIGSTOP) at its dots for longer than its lease, then let go on
+``stopped``  a worker is stopped (SIGSTOP) at its dots until its claims are taken from it, and goes on
 ``restart``  PostgreSQL crashes and is restarted under load, with fsync
-``disk``     files may not grow any more (SQLite), then they may again
-``image``    all is frozen under load and the data directory copied; the copy is started (SQLite)
+``disk``     the disk is full, then there is room again
+``image``    the power goes: what the disk has of the data directory under load is started elsewhere
 Prints one line each. A message is missing if it was answered 202 and the mail server never got it;
 a second copy is unexplained if no attempt says ``uncertain``.
 Run: python -m bench.crash [kills replies …] [--messages 300] [--kills 10] [--engine sqlite]
@@ -17,15 +17,18 @@ import resource
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, nullcontext
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import func, select, text
+from sqlalchemy.engine import Connection
 
-from app.outbox.tables import message
-from bench.stock import show_load
+from app.outbox.tables import message, recipient, worker
+from bench.disks import fill_up, lose_power, may_mount, mount_image, mount_small
+from bench.stock import list_family, show_load
 from tests.flows.crash import Tally, crash, drive, take_tally
 from tests.flows.house import House, Process, build, configuration, until
 from tests.flows.peer import DROP, Late, Peer, serve
@@ -45,6 +48,12 @@ class Scene:
     workers: list[Process]
     driver: "asyncio.Task[None]"
     accepted: set[str]
+    refused: Counter[str]
+
+    @property
+    def processes(self) -> list[Process]:
+        """All that is ours."""
+        return [self.api, *self.workers]
 
     async def accept(self, enough: int) -> None:
         """Wait until so many were answered 202."""
@@ -75,8 +84,9 @@ async def stage(
             document = {**configuration(peer.port), **config}
             (await client.put("/config/global", json=document)).raise_for_status()
             accepted: set[str] = set()
-            driver = asyncio.create_task(drive(client, messages, accepted))
-            yield Scene(house, peer, api, running, driver, accepted)
+            refused: Counter[str] = Counter()
+            driver = asyncio.create_task(drive(client, messages, accepted, refused=refused))
+            yield Scene(house, peer, api, running, driver, accepted, refused)
             driver.cancel()
 
 
@@ -120,18 +130,69 @@ def _is_at_rest(house: House) -> bool:
 
 
 async def prove_stopped(url: str, folder: Path, options: argparse.Namespace) -> str:
-    """Stop a worker beyond its lease (2 s), more than once."""
+    """Stop a worker beyond its lease (2 s), more than once; once inside a transaction."""
+    met = []
     async with stage(url, folder, options.messages, workers=2) as scene:
-        scene.peer.always("dot", Late(0.1, _TAKEN))
+        scene.peer.always("dot", Late(0.3, _TAKEN))
         for number in range(options.stops):
             await scene.accept((number + 1) * options.messages // (options.stops + 2))
             victim = scene.workers[number % 2]
-            victim.signal(signal.SIGSTOP)
-            await asyncio.sleep(4)
+            met.append(await _stop_at_the_dot(scene.house, victim))
+            await until(lambda v=victim: not _count_claims(scene.house, v), 60)
             victim.signal(signal.SIGCONT)
+        inside = "" if url.startswith("sqlite") else await _stop_inside(scene)
         tally = await scene.finish()
         fenced = sum(each.said.count('"fenced": true') for each in scene.workers)
-    return f"{tally}; stops {options.stops}, settlings fenced off {fenced}"
+    return f"{tally}; stops met {met} marked recipients{inside}, settlings fenced off {fenced}"
+
+
+async def _stop_at_the_dot(house: House, victim: Process) -> int:
+    """Stop a worker while dots of its are out, and locks are not; return of how many recipients."""
+    async with asyncio.timeout(_FINISH_S):
+        while True:
+            await until(lambda: _count_claims(house, victim), _FINISH_S)
+            await house.freeze(victim)
+            if count := _count_claims(house, victim):
+                return count
+            victim.signal(signal.SIGCONT)
+
+
+async def _stop_inside(scene: Scene) -> str:
+    """Stop a worker that keeps locks in PostgreSQL; it loses them, and all goes on without it."""
+    victim = scene.workers[0]
+    async with asyncio.timeout(_FINISH_S):
+        while True:
+            victim.signal(signal.SIGSTOP)
+            await asyncio.sleep(0.1)
+            if scene.house.read(lambda tx: tx.scalar(_IDLE_INSIDE)):
+                break
+            victim.signal(signal.SIGCONT)
+            await asyncio.sleep(0.01)
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    await until(lambda: not scene.house.read(lambda tx: tx.scalar(_IDLE_INSIDE)), _FINISH_S)
+    await until(lambda: not _count_claims(scene.house, victim), _FINISH_S)
+    taken_s = loop.time() - start
+    victim.signal(signal.SIGCONT)
+    return f", once inside a transaction: all of it was free after {taken_s:.0f} s"
+
+
+_IDLE_INSIDE = text(
+    "select count(*) from pg_stat_activity where datname = current_database()"
+    " and state like 'idle in transaction%' and state_change < clock_timestamp() - interval '0.09 s'"
+)
+
+
+def _count_claims(house: House, process: Process) -> int:
+    """Return to how many recipients a worker may have sent its dots, as the database knows it."""
+
+    def count(tx: Connection) -> int:
+        name = select(worker.c.id).where(worker.c.pid == process.pid).scalar_subquery()
+        held = recipient.c.claimed_by.like(name.concat(".%"))
+        query = select(func.count()).where(held, recipient.c.marked_at.is_not(None))
+        return int(tx.scalar(query) or 0)
+
+    return int(house.read(count))
 
 
 async def prove_restart(server: Server, folder: Path, options: argparse.Namespace) -> str:
@@ -150,56 +211,92 @@ async def prove_restart(server: Server, folder: Path, options: argparse.Namespac
     return f"{tally}; crashes of PostgreSQL {options.stops}"
 
 
-async def prove_disk(url: str, folder: Path, options: argparse.Namespace) -> str:
-    """Let no file grow past what it has, for two seconds."""
-    async with stage(url, folder, options.messages) as scene:
-        for number in range(options.stops):
-            await scene.accept((number + 1) * options.messages // (options.stops + 2))
-            processes = [scene.api, *scene.workers]
-            limit = _find_largest(folder) // 8  # past that nothing can be written; logs fit
-            for each in processes:
-                resource.prlimit(each.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-            await asyncio.sleep(2)
-            for each in processes:
-                resource.prlimit(each.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-        tally = await scene.finish()
-        lives = all(each.lives for each in (scene.api, *scene.workers))
-        full = sum(each.said.count("disk_full") + each.said.count("database_unavailable")
-                   for each in (scene.api, *scene.workers))  # fmt: skip
+async def prove_disk(server: Server | None, folder: Path, options: argparse.Namespace) -> str:
+    """Let there be no room on the disk, until enough was refused for it."""
+    url = f"sqlite:///{folder}/disk/awizo.db" if server is None else server.url
+    crashed = 0
+    with _limited(folder / "disk") as (disk, kind):
+        async with stage(url, folder, options.messages) as scene:
+            for number in range(options.stops):
+                await scene.accept((number + 1) * options.messages // (options.stops + 2))
+                before = scene.refused.total()
+                with _nothing_left(disk, scene, by_mount=kind == _MOUNTED):
+                    await until(lambda n=before: scene.refused.total() > n + 20, _FINISH_S)
+                if server is not None and not server.lives:
+                    crashed += 1
+                    server.restart()
+                    await asyncio.to_thread(server.wait_until_ready)
+                    scene.house.engine.dispose()
+            tally = await scene.finish()
+            lives = all(each.lives for each in scene.processes)
+    stored = f", PostgreSQL ended {crashed} times" if server is not None else ""
     return (
-        f"{tally}; times full {options.stops}, lines about it {full}, all processes live: {lives}"
+        f"{tally}; {kind}, full {options.stops} times{stored}, 503 with Retry-After: "
+        f"{dict(scene.refused)}, all processes live: {lives}"
     )
 
 
-def _find_largest(folder: Path) -> int:
-    """Return the size of the larger of database and WAL."""
-    return max((folder / name).stat().st_size for name in ("awizo.db", "awizo.db-wal"))
+_MOUNTED = "disk of its own"
 
 
-async def prove_image(url: str, folder: Path, options: argparse.Namespace) -> str:
-    """Start a copy of the data directory as it was at one moment."""
-    copy = folder / "copy"
-    async with stage(url, folder / "first", options.messages) as scene:
-        await scene.accept(options.messages // 2)
-        for each in (scene.api, *scene.workers):
-            each.signal(signal.SIGSTOP)
-        answered = set(scene.accepted)  # what is still on its way to us came after
-        shutil.copytree(folder / "first", copy)
-        taken = list(scene.peer.taken)
-        scene.driver.cancel()
-    with build(copy, f"sqlite:///{copy}/awizo.db") as house:
-        async with serve() as peer:
-            peer.taken += taken
-            api = await house.serve()
-            async with house.client() as client:
-                document = configuration(peer.port)
-                (await client.put("/config/global", json=document)).raise_for_status()
-            await until(lambda: not house.count_unfinished(), _FINISH_S, lambda: api.said[-2000:])
-            tally = house.read(lambda tx: take_tally(tx, peer, answered))
-            ids = set(house.read(lambda tx: tx.scalars(select(message.c.id)).all()))
-    return f"{tally}; answered 202 before the image and not in it: {len(answered - ids)}"
+@contextmanager
+def _limited(disk: Path) -> Iterator[tuple[Path, str]]:
+    """Yield a folder whose disk can be filled, and how."""
+    disk.mkdir(exist_ok=True)
+    if disk.is_mount():  # PostgreSQL lies on it
+        yield disk, _MOUNTED
+    elif may_mount():
+        with mount_small(disk, 24):
+            yield disk, _MOUNTED
+    else:
+        yield disk, "RLIMIT_FSIZE"
 
 
+@contextmanager
+def _nothing_left(disk: Path, scene: Scene, *, by_mount: bool) -> Iterator[None]:
+    """Have no room; or, where nothing can be mounted, let no file grow past what it has."""
+    if by_mount:
+        ballast = fill_up(disk)
+        yield
+        ballast.unlink()
+        return
+    largest = max((disk / name).stat().st_size for name in ("awizo.db", "awizo.db-wal"))
+    for limit in (largest // 8, resource.RLIM_INFINITY):  # past that nothing can be written
+        for each in scene.processes:
+            resource.prlimit(each.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        if limit != resource.RLIM_INFINITY:
+            yield
+
+
+async def prove_image(server: Server | None, folder: Path, options: argparse.Namespace) -> str:
+    """Take away the power under load, and start what the disk has."""
+    first, again = folder / "disk", folder / "again"
+    mounted, image = may_mount(), folder / "disk.img"
+    with ExitStack() as stack:
+        if server is None and mounted:
+            stack.enter_context(mount_image(image, first, 64))
+        first.mkdir(exist_ok=True)
+        url = f"sqlite:///{first}/awizo.db" if server is None else server.url
+        async with stage(url, folder, options.messages) as scene:
+            await scene.accept(options.messages // 2)
+            frozen = [each.pid for each in scene.processes]
+            frozen += list_family(server.pid) if server is not None else []
+            for pid in frozen:
+                os.kill(pid, signal.SIGSTOP)
+            answered = set(scene.accepted)  # what is still on its way to us came after
+            if mounted:
+                lose_power(image, folder / "copy.img")
+            else:
+                shutil.copytree(first, again)
+            taken = list(scene.peer.taken)
+            scene.driver.cancel()
+            if server is not None:
+                for pid in frozen:
+                    os.kill(pid, signal.SIGCONT)
+        if mounted:
+            stack.enter_context(mount_image(folder / "copy.img", again))
+        other = None if server is None else server.restart_from(again / first_data(server, first))
+        ...
 PROOFS: dict[str, Callable[..., Awaitable[str]]] = {
     "kills": prove_kills, "replies": prove_replies, "stopped": prove_stopped,
     "restart": prove_restart, "disk": prove_disk, "image": prove_image,

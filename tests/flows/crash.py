@@ -58,9 +58,17 @@ async def crash(
         accepted: set[str] = set()
         for each in workers:
             await house.until_at_work(each)
-        driver = asyncio.create_task(drive(client, messages, accepted))
+        rations = asyncio.Semaphore(0)
+        driver = asyncio.create_task(drive(client, messages, accepted, rations))
         api_at = set(chance.sample(range(worker_kills), api_kills))
         for number in range(worker_kills):
+            # Every kill meets mail of its own on its way, from the first to the last.
+            before = len(accepted)
+            for _ in range(
+                messages * number // worker_kills, messages * (number + 1) // worker_kills
+            ):
+                rations.release()
+            await until(lambda before=before: len(accepted) > before, 60)
             await asyncio.sleep(chance.uniform(0.05, 0.4))
             victim = workers.pop(0)
             victim.kill()
@@ -78,19 +86,33 @@ async def crash(
     return house.read(lambda tx: take_tally(tx, peer, accepted, worker_kills, api_kills))
 
 
-async def drive(client: httpx.AsyncClient, messages: int, accepted: set[str]) -> None:
-    """Send so many messages, each until it is answered; note the ids of those answered 202."""
+async def drive(
+    client: httpx.AsyncClient,
+    messages: int,
+    accepted: set[str],
+    rations: asyncio.Semaphore | None = None,
+    refused: Counter[str] | None = None,
+) -> None:
+    """Send so many messages, each until it is answered; note the ids of those answered 202.
+
+    rations: one is taken for every message. refused: the codes of what was answered 503.
+    """
+    refused = Counter() if refused is None else refused
     numbers = iter(range(messages))
 
     async def send_some() -> None:
         for number in numbers:
+            if rations is not None:
+                await rations.acquire()
             body = order(number, to=[f"a{number}@klient.example", f"b{number}@klient.example"])
-            accepted.add(await _send(client, number, body))
+            accepted.add(await _send(client, number, body, refused))
 
     await asyncio.gather(*(send_some() for _ in range(SENDERS)))
 
 
-async def _send(client: httpx.AsyncClient, number: int, body: dict[str, object]) -> str:
+async def _send(
+    client: httpx.AsyncClient, number: int, body: dict[str, object], refused: Counter[str]
+) -> str:
     """Send until it is answered: the key keeps it one message."""
     while True:
         try:
@@ -103,6 +125,7 @@ async def _send(client: httpx.AsyncClient, number: int, body: dict[str, object])
         if answer.status_code == 503:
             assert int(answer.headers["Retry-After"]) > 0
             assert answer.json()["retryable"]
+            refused[answer.json()["code"]] += 1
             await asyncio.sleep(0.05)
             continue
         assert answer.status_code == 202, answer.text

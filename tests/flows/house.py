@@ -17,8 +17,9 @@ from typing import Any
 
 import anyio
 import httpx
-from sqlalchemy import Engine, create_engine, select
+from sqlalchemy import Engine, create_engine, func, select, text
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import OperationalError
 
 from app.outbox.tables import message, worker
 from tests.pg import execute
@@ -35,6 +36,11 @@ BASE = {
     "AWIZO_STOP_GRACE_S": "5",
     "AWIZO_CONNECTION_IDLE_S": "1",
 }
+
+_IN_TRANSACTION = text(
+    "select count(*) from pg_stat_activity where datname = current_database()"
+    " and pid <> pg_backend_pid() and state <> 'idle'"
+)
 
 
 class Process:
@@ -128,19 +134,38 @@ class House:
 
         await until(beats, START_S, lambda: process.said, alive=process)
 
+    async def freeze(self, process: Process) -> None:
+        """Stop a process between two transactions: inside one it would keep its locks for ever."""
+        while True:
+            process.signal(signal.SIGSTOP)
+            if not await self._somebody_keeps_locks():
+                return
+            process.signal(signal.SIGCONT)
+            await anyio.sleep(0.01)
+
+    async def _somebody_keeps_locks(self) -> bool:
+        for _ in range(20):
+            try:
+                with self.engine.connect() as tx:
+                    if tx.dialect.name == "sqlite":
+                        tx.exec_driver_sql("pragma busy_timeout=0")
+                        tx.exec_driver_sql("begin immediate")
+                        return False
+                    if not tx.scalar(_IN_TRANSACTION):
+                        return False
+            except OperationalError as error:
+                assert "locked" in str(error)
+            await anyio.sleep(0.02)
+        return True
+
     def read(self, verb: Callable[[Connection], Any]) -> Any:
         """Run a verb that only reads."""
         with self.engine.connect() as tx:
             return verb(tx)
 
     def count_unfinished(self) -> int:
-        return len(
-            self.read(
-                lambda tx: tx.execute(
-                    select(message.c.id).where(message.c.ended_at.is_(None))
-                ).all()
-            )
-        )
+        query = select(func.count()).where(message.c.ended_at.is_(None))
+        return int(self.read(lambda tx: tx.scalar(query)))
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[httpx.AsyncClient]:

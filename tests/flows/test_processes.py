@@ -63,7 +63,7 @@ async def test_all_may_start_at_once_on_an_empty_database(house: House, peer: Pe
 async def test_a_worker_that_slept_past_its_lease_is_fenced_off(
     house: House, peer: Peer, stopped_at: str
 ) -> None:
-    peer.will(stopped_at, Late(0.5, TAKEN))
+    peer.will(stopped_at, Late(2, TAKEN))
     sleeper = house.start("worker")
     await house.serve("--no-worker")
     await house.until_at_work(sleeper)
@@ -72,7 +72,7 @@ async def test_a_worker_that_slept_past_its_lease_is_fenced_off(
         message_id = await send(client)
         heard = "RCPT" if stopped_at == "rcpt" else "."
         await until(lambda: any(line.startswith(heard) for line in peer.heard))
-        sleeper.signal(signal.SIGSTOP)
+        await house.freeze(sleeper)
         await house.work()
         done = await reaches(client, message_id, "sent")
         attempts = len(done["attempts"])

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import Unavailable
+from app.mime.frames import READY
 from app.mime.pool import ProtectPool, Worker, WorkerDied
 from tests.crafts.protect.samples import (
     MIB,
@@ -246,7 +247,8 @@ async def test_a_worker_that_talks_nonsense_is_ended(reply):
     worker.process = subprocess.Popen(  # noqa: ASYNC220
         ["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    worker.process.stdin.write(reply)
+    worker.process.stdin.write(READY + reply)
+    worker.process.stdin.flush()
     with pytest.raises(WorkerDied) as death:
         worker.ask(b"", "a")
     assert death.value.code == -signal.SIGKILL
