@@ -4,7 +4,8 @@ from alembic import context
 
 import app.accounts.tables
 import app.configuration.tables
-import app.outbox.tables  # noqa: F401 - importing them fills the metadata
+import app.outbox.tables
+import app.webhooks.tables  # noqa: F401 - importing them fills the metadata
 from app.db import metadata
 
 context.configure(

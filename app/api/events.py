@@ -22,7 +22,7 @@ class Event(BaseModel):
     id: str
     at: ShownInstant
     type: str = Field(examples=["recipient.sent"])
-    message: str = Field(description="The message's id.")
+    message: str | None = Field(description="The message's id, where it is of one.")
     recipient: str | None = Field(None, description="The recipient's address, where it is of one.")
     data: dict[str, Any]
 

@@ -1,7 +1,8 @@
 """The time line: one row for every move, written in the transaction that makes it.
 
 The feed is ordered by (txid, number), see ``db.commit_horizon``: a reader that goes on from its
-cursor misses nothing, however long another transaction took.
+cursor misses nothing, however long another transaction took. The same rows are what webhooks push;
+what is of no message comes by ``publish``.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from app.db import commit_horizon, transaction_id
 from app.outbox.tables import event
 
 _EVENT = insert(event)
+_HOUSE = "system"  # who owns what no caller made
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Note:
     """One thing that happened. type: ``message.…`` or ``recipient.…`` in the past tense."""
 
     type: str
-    message_id: str
+    message_id: str | None
     owner_id: str
     user_id: str | None
     at: datetime
@@ -52,6 +54,23 @@ def record(tx: Connection, notes: list[Note]) -> None:
             for note in notes
         ],
     )
+
+
+def publish(
+    tx: Connection,
+    type: str,
+    data: Mapping[str, Any],
+    *,
+    at: datetime,
+    user: str | None = None,
+    message_id: str | None = None,
+) -> None:
+    """Write an event of another room: ``inbox.received``, ``account.paused``.
+
+    type: at most 32 characters. data: JSON, no secret in it; ``/events`` and webhooks show it as it
+    is. user: whose it is; only senders and admins see one of nobody.
+    """
+    record(tx, [Note(type, message_id, _HOUSE, user, at, data=data)])
 
 
 def read_feed(

@@ -6,7 +6,7 @@ from sqlalchemy import delete, exists, select, update
 from sqlalchemy.engine import Connection
 
 from app.db import now
-from app.outbox.tables import allowance, idempotency, message, message_body
+from app.outbox.tables import allowance, event, idempotency, message, message_body
 from app.settings import Settings
 
 _SLICE = 500  # rows a transaction, so that it never keeps senders waiting
@@ -20,7 +20,8 @@ def prune(tx: Connection, settings: Settings) -> int:
     if settings.keep_bodies_days:
         gone += _prune_bodies(tx, at - timedelta(days=settings.keep_bodies_days), at)
     if settings.keep_metadata_days:
-        gone += _prune_messages(tx, at - timedelta(days=settings.keep_metadata_days))
+        before = at - timedelta(days=settings.keep_metadata_days)
+        gone += _prune_messages(tx, before) + _prune_events(tx, before)
     gone += tx.execute(
         delete(idempotency).where(
             idempotency.c.created_at < at - timedelta(hours=settings.keep_idempotency_h)
@@ -54,4 +55,18 @@ def _prune_messages(tx: Connection, before: datetime) -> int:
     old = tx.scalars(select(message.c.id).where(message.c.ended_at < before).limit(_SLICE)).all()
     if old:
         tx.execute(delete(message).where(message.c.id.in_(old)))
+    return len(old)
+
+
+def _prune_events(tx: Connection, before: datetime) -> int:
+    """Delete events of no message; the others go with theirs."""
+    first = (
+        select(event.c.number, event.c.at)
+        .where(event.c.message_id.is_(None))
+        .order_by(event.c.number)
+        .limit(_SLICE)
+    )
+    old = [row.number for row in tx.execute(first) if row.at < before]
+    if old:
+        tx.execute(delete(event).where(event.c.number.in_(old)))
     return len(old)

@@ -199,7 +199,8 @@ event = Table(
     Column("txid", BigInteger, nullable=False),  # see db.commit_horizon
     Column("at", UtcInstant, nullable=False),
     Column("type", String(32), nullable=False),
-    Column("message_id", String(32), ForeignKey("message.id", ondelete="CASCADE"), nullable=False),
+    # null: it is of no message, see ``events.publish``
+    Column("message_id", String(32), ForeignKey("message.id", ondelete="CASCADE")),
     Column("recipient_id", String(32)),
     Column("owner_id", String(200), nullable=False),
     Column("user_id", String(128)),

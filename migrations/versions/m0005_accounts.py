@@ -18,9 +18,11 @@ _SCOPES = (
 def upgrade() -> None:
     """Let an account be neither the global one nor a user's default; make the three tables."""
     with op.batch_alter_table("account") as account:
+        account.add_column(sa.Column("domain", sa.String(length=255), nullable=True))
         account.add_column(sa.Column("incoming_password", sa.LargeBinary(), nullable=True))
         account.drop_constraint(op.f("ck_account_scope_user"), type_="check")
         account.create_check_constraint(op.f("ck_account_scope_user"), _SCOPES)
+    op.create_index("ix_account_domain", "account", ["domain"])
     op.create_table(
         "account_right",
         sa.Column("account_id", sa.String(length=32), nullable=False),
@@ -76,9 +78,11 @@ def downgrade() -> None:
     op.execute(f"update message set account_id = null where account_id in ({beside})")  # noqa: S608
     op.execute(f"delete from account_state where account_id in ({beside})")  # noqa: S608
     op.execute("delete from account where scope like 'accounts/%'")
+    op.drop_index("ix_account_domain", "account")
     with op.batch_alter_table("account") as account:
         account.drop_constraint(op.f("ck_account_scope_user"), type_="check")
         account.create_check_constraint(
             op.f("ck_account_scope_user"), "(scope = 'global') = (user_id is null)"
         )
         account.drop_column("incoming_password")
+        account.drop_column("domain")

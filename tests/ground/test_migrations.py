@@ -6,7 +6,8 @@ from sqlalchemy import create_engine, inspect
 
 import app.accounts.tables
 import app.configuration.tables
-import app.outbox.tables  # noqa: F401 - each fills the metadata
+import app.outbox.tables
+import app.webhooks.tables  # noqa: F401 - each fills the metadata
 from app.db import metadata
 from migrations.run import downgrade, upgrade
 
