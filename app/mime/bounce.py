@@ -1,0 +1,132 @@
+"""Bounces from before RFC 3464, and from servers that never read it: plain words.
+
+qmail, old Exim, Exchange 5.5, Yahoo, GroupWise and dozens more say in prose who did not get what.
+Which addresses are meant is known by flufl.bounce (twenty years of Mailman's bounces); status, the
+server's words and our Message-ID are picked up around them. Asked only where the header shows a mail
+daemon, for people quote bounces too. Never raises; text and lines are cut before anything searches
+them, so that the patterns' worst case stays small.
+"""
+
+import logging
+import re
+from collections.abc import Sequence
+from email.message import Message
+
+from app.mime.entity import Leaf
+from app.mime.fields import Fields, read_fields, read_mailboxes
+from app.mime.report import (
+    MAX_REPORTED,
+    MAX_SAID_CHARS,
+    Action,
+    Report,
+    ReportedRecipient,
+    find_message_id,
+    find_status,
+    read_returned,
+)
+
+MAX_SEARCHED_CHARS = 32_768  # of one text; what a daemon says stands at its beginning
+MAX_LINE_CHARS = 400
+MAX_SEARCHED_LEAVES = 6
+
+# What daemons do not write about others; Exim's own field names the failed itself.
+_DAEMONS = re.compile(
+    r"(mailer-?daemon|mail-?daemon|postmaster|mdaemon|mail delivery)", re.IGNORECASE
+)
+_MESSAGE_ID = re.compile(
+    r"^Message-ID:[ \t]*\n?[ \t]*<[^<>\s]{1,998}>", re.IGNORECASE | re.MULTILINE
+)
+_DELAYS = re.compile(
+    r"not yet been delivered|still being (tried|retried)|will (continue to|keep) (try|retry)"
+    r"|delivery .{0,40}delayed|do not need to (resend|take any action)|this is (just )?a warning",
+    re.IGNORECASE,
+)
+_BREAK = re.compile(r"\n[ \t]*\n")
+
+
+def read_bounce(fields: Fields, leaves: Sequence[Leaf]) -> Report | None:
+    """Read a bounce in words; None where it is none, or where nobody's address is found in it."""
+    if not _is_from_daemon(fields):
+        return None
+    texts = [
+        _cut_lines(leaf.decode_text())
+        for leaf in leaves[:MAX_SEARCHED_LEAVES]
+        if leaf.is_text and leaf.media_type == "text/plain"
+    ]
+    delayed, failed = _find_recipients(fields, texts)
+    told = "\n\n".join(texts)
+    # flufl.bounce reads Exim's and qmail's warnings as failures: the words decide.
+    failed_is: Action = "delayed" if _DELAYS.search(told) else "failed"
+    recipients = [_tell_more(address, "delayed", told) for address in sorted(delayed)]
+    recipients += [_tell_more(address, failed_is, told) for address in sorted(failed - delayed)]
+    if not recipients:
+        return None
+    returned = read_returned(leaves)
+    if not returned.items:
+        returned = _find_returned(told)
+    return Report(
+        "dsn",
+        original_message_id=find_message_id(returned),
+        recipients=tuple(recipients[:MAX_REPORTED]),
+        returned=returned,
+    )
+
+
+def _is_from_daemon(fields: Fields) -> bool:
+    # The null path alone is not enough: absences have it too, and quote whom they answer.
+    return fields.has("x-failed-recipients") or bool(_DAEMONS.search(fields.get("from")[:500]))
+
+
+def _find_recipients(fields: Fields, texts: list[str]) -> tuple[set[str], set[str]]:
+    """Ask flufl.bounce about a copy with nothing in it but text; answer (delayed, failed)."""
+    from flufl.bounce import all_failures  # loaded with the first old bounce: most never come
+
+    # It logs every step, and foreign text with every error.
+    logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL + 1)
+    copy = Message()
+    for name in ("from", "subject", "x-failed-recipients"):
+        if fields.has(name):
+            copy[name] = fields.get(name)[:MAX_SEARCHED_CHARS]
+    if len(texts) == 1:
+        copy.set_payload(texts[0])
+    else:
+        copy["content-type"] = "multipart/mixed"
+        for text in texts:
+            part = Message()
+            part["content-description"] = "notification"
+            part.set_payload(text)
+            copy.attach(part)
+    try:
+        temporary, permanent = all_failures(copy)
+    except Exception:  # other people's code on hostile text; nothing found is a good answer
+        return set(), set()
+    return _clean(temporary), _clean(permanent)
+
+
+def _clean(addresses: frozenset[bytes]) -> set[str]:
+    texts = tuple(address.decode("ascii", "replace") for address in addresses)
+    return {mailbox.address for mailbox in read_mailboxes(texts)}
+
+
+def _tell_more(address: str, action: Action, told: str) -> ReportedRecipient:
+    """Take what stands behind the address, up to the end of its paragraph, for the diagnostic."""
+    at = told.lower().find(address.lower())
+    said = told[at + len(address) : at + len(address) + MAX_SAID_CHARS] if at >= 0 else ""
+    said = said.lstrip(">:;, \t\n")
+    end = _BREAK.search(said)
+    said = " ".join((said[: end.start()] if end else said).split())
+    return ReportedRecipient(action, address, status=find_status(said), diagnostic=said)
+
+
+def _find_returned(told: str) -> Fields:
+    """Return the header block of our message inside the text, found by its Message-ID."""
+    match = _MESSAGE_ID.search(told)
+    if match is None:
+        return read_fields(b"")
+    start = told.rfind("\n\n", 0, match.start()) + 1
+    end = told.find("\n\n", match.end())
+    return read_fields(told[start : end if end > 0 else len(told)].lstrip("\n").encode())
+
+
+def _cut_lines(text: str) -> str:
+    return "\n".join(line[:MAX_LINE_CHARS] for line in text[:MAX_SEARCHED_CHARS].split("\n"))
