@@ -15,7 +15,10 @@ if TYPE_CHECKING:  # SQLite does without the driver
 
 _POSTGRES: dict[str, Any] = {
     "connect_timeout": 5,
-    "options": "-c synchronous_commit=on -c lock_timeout=20s",
+    # A process that stands still inside a transaction (stopped, or its host is gone) loses it before
+    # those who wait for its locks give up.
+    "options": "-c synchronous_commit=on -c lock_timeout=20s"
+    " -c idle_in_transaction_session_timeout=12s",
     # A server that vanished without a word (its host lost power) is given up within a minute,
     # instead of the quarter of an hour and more that the kernel would wait.
     "keepalives_idle": 20,

@@ -190,16 +190,26 @@ def count_postgres_cpu_s(url: str) -> float:
     return _sum_cpu_s(int((Path(data) / "postmaster.pid").read_text().split()[0]))
 
 
+def list_family(parent: int) -> list[int]:
+    """Return a process and its children."""
+    return [parent, *(pid for pid, fields in _read_stats() if int(fields[1]) == parent)]
+
+
 def _sum_cpu_s(parent: int) -> float:
     """Return what a process and its children, also those that ended, have used."""
     ticks = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:  # ended meanwhile
-            continue
-        if int(stat.parent.name) == parent:
+    for pid, fields in _read_stats():
+        if pid == parent:
             ticks += sum(map(int, fields[11:15]))
         elif int(fields[1]) == parent:
             ticks += sum(map(int, fields[11:13]))
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _read_stats() -> Iterator[tuple[int, list[str]]]:
+    """Yield every process and the fields of its ``stat`` from the third on."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            yield int(stat.parent.name), stat.read_text().rpartition(")")[2].split()
+        except OSError:  # ended meanwhile
+            continue

@@ -43,10 +43,20 @@ class Server:
     def __init__(
         self, binaries: Path, data: Path, user: pwd.struct_passwd | None, *, durable: bool
     ) -> None:
+        self.data = data
         self.url = f"postgresql://postgres@/postgres?host={data}"
         self._log = data.parent / "server.log"
         self._start = partial(_start_server, binaries, data, user, durable=durable)
+        self._again = partial(Server, binaries, user=user, durable=durable)
         self._process = self._start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def lives(self) -> bool:
+        return self._process.poll() is None
 
     def wait_until_ready(self) -> None:
         """Wait until it takes connections."""
@@ -65,6 +75,12 @@ class Server:
     def restart(self) -> None:
         """Start it again."""
         self._process = self._start()
+
+    def start_copy(self, data: Path) -> "Server":
+        """Start another one on a copy of the data, which may be of any moment."""
+        for lock in (data / "postmaster.pid", *data.glob(".s.PGSQL.*")):
+            lock.unlink(missing_ok=True)
+        return self._again(data)
 
 
 @contextmanager
