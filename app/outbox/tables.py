@@ -274,3 +274,25 @@ allowance = Table(
     Column("minute", BigInteger, primary_key=True),  # minutes since 1970
     Column("used", Integer, nullable=False),
 )
+
+SUPPRESSION_REASONS = ("unsubscribed", "hard_bounce", "complaint", "manual")
+
+suppression = Table(
+    "suppression",
+    metadata,
+    # Who is not to be written to, by whom: everybody (global), users/<id> or accounts/<id>.
+    Column("id", String(32), primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("address_key", Text, nullable=False),  # as in ``recipient``
+    Column("scope", String(140), nullable=False),
+    Column("reason", String(16), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("message_id", String(32)),  # which it came of; it may be pruned
+    Column("expires_at", UtcInstant),
+    Column("made_by", Text, nullable=False),
+    Column("made_at", UtcInstant, nullable=False),
+    Column("updated_at", UtcInstant, nullable=False),
+    CheckConstraint("reason in ('" + "', '".join(SUPPRESSION_REASONS) + "')", name="reason"),
+)
+Index("uq_suppression_address", suppression.c.address_key, suppression.c.scope, unique=True)
+Index("ix_suppression_scope", suppression.c.scope, suppression.c.id)
