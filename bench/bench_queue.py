@@ -1,19 +1,17 @@
-"""P10, P11: claim and settling without SMTP; claim time as the queue grows; two workers against one.
+"""P10, P11: claim and settling without SMTP; claim time as the queue grows; bytes of a message.
 
 ``rate``    claim, mark and settle, each committed, in batches of 100 and one by one; against
             procrastinate's jobs that do nothing (--procrastinate: the Python that has it)
-``growth``  a claim of 32 and its rollback with 10³ … --most messages queued, and with ended ones
-``workers`` one and two workers on PostgreSQL, a mail server 20 ms away
+``growth``  a claim of 32 and its rollback with 10³ … --most messages queued, with --ended ones
+            beside, and after half of the queue has gone since the last vacuum
 ``space``   bytes and write-ahead log of a message, accepted and delivered, on PostgreSQL
-``memory``  a worker's memory while --large messages of 1 MB pass through it
-Run: python -m bench.bench_queue [rate growth workers space memory] [--most 1000000] [--procrastinate PYTHON]
+Run: python -m bench.bench_queue [rate growth space] [--most 1000000] [--procrastinate PYTHON]
 """
 
 import argparse
 import asyncio
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,24 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
+from sqlalchemy.engine import Connection
 
-from app.logs import set_up_logs
 from app.outbox.carry import Batch, Tried, claim_batch, settle_tries
 from app.outbox.office import Office
 from app.outbox.queue import Mark, mark
 from app.outbox.settle import Outcome, Policy, Settlement
-from app.worker import Worker
-from bench.bench_smtp import Load, run_sink
 from bench.stock import (
-    Child,
-    answer,
-    count_sent,
     fill,
     hold_back,
     let_go,
     multiply,
     open_stock,
-    read_line,
     run_databases,
     show_load,
 )
@@ -142,37 +134,84 @@ async def bench_growth(options: argparse.Namespace) -> None:
             await fill(office, 1)
             await let_go(office)
             print(f"\nP11 {name}: 31 claims of 32, ms, {show_load()}")
-            print(f"{'':32}{'median':>9}{'least':>9}{'CPU':>9}", flush=True)
+            print(f"{'':36}{'median':>9}{'least':>9}{'CPU':>9}{'pages':>9}", flush=True)
             queued = 1
             for count in (10**3, 10**5, 10**6):
                 if count <= options.most:
-                    await office.db.write(
-                        multiply, count - queued, ended=False, mark=f"q{len(str(count)):03}"
-                    )
+                    await multiply_all(office, count - queued, mark=f"q{len(str(count))}")
                     queued = count
-                    shown = f"{queued:>9} queued"
-                    print(f"{shown:<32}{measure_claim(office, account_id)}", flush=True)
-            await office.db.write(multiply, queued, ended=True, mark="zzzz")
-            shown = f"{queued:>9} queued, as many ended"
-            print(f"{shown:<32}{measure_claim(office, account_id)}", flush=True)
+                    show_claim(office, account_id, f"{queued:>9} queued")
+            ended = 0
+            while ended < options.ended:
+                step = min(10**6, options.ended - ended)
+                await multiply_all(office, step, mark=f"z{ended // 10**6:02}", ended=True)
+                ended += step
+            show_claim(office, account_id, f"{queued:>9} queued, {ended} ended")
+            with office.db._engine.connect() as old:
+                if not office.db.is_sqlite:  # a backup: vacuum may remove nothing that it could see
+                    old.execute(text("set transaction isolation level repeatable read"))
+                    old.execute(text("select count(*) from account"))
+                    await office.db.write(pass_half)
+                    show_claim(office, account_id, f"{queued // 2:>9} gone, under a backup")
+            if office.db.is_sqlite:
+                await office.db.write(pass_half)
+            show_claim(office, account_id, f"{queued // 2:>9} gone, before a vacuum")
+            show_claim(office, account_id, "          after it", vacuum=True)
             await office.close()
 
 
-def measure_claim(office: Office, account_id: str) -> str:
-    """Return median and least ms, and ms of this process's CPU, of a claim that is not kept."""
-    engine, taken = office.db._engine, []
+async def multiply_all(office: Office, count: int, *, mark: str, ended: bool = False) -> None:
+    """Store copies in transactions of at most 10⁵; mark: three characters of their own."""
+    for number, start in enumerate(range(0, count, 10**5)):
+        step = min(10**5, count - start)
+        own = f"{mark:z<3}"[:3] + chr(ord("a") + number)
+        await office.db.write(multiply, step, ended=ended, mark=own)
     if not office.db.is_sqlite:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as tx:
+        with office.db._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as tx:
             tx.execute(text("vacuum analyze"))  # what autovacuum does soon after
+
+
+def pass_half(tx: Connection) -> None:
+    """Let the older half of what waits be gone, as far as the index of due mail knows."""
+    tx.execute(
+        text(
+            "update message set due_at = null where id in (select id from message "
+            "where due_at is not null order by due_at limit "
+            "(select count(*) / 2 from message where due_at is not null))"
+        )
+    )
+
+
+def show_claim(office: Office, account_id: str, shown: str, *, vacuum: bool = False) -> None:
+    """Print median and least ms, ms of this process's CPU, and on PostgreSQL the pages of tables and
+    indexes that one claim touched, of claims that are not kept."""
+    engine, taken = office.db._engine, []
+    if vacuum and not office.db.is_sqlite:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as tx:
+            tx.execute(text("vacuum analyze"))
+    pages = 0
     for _ in range(31):
         start, cpu = time.perf_counter(), time.thread_time()
         with engine.connect() as tx:
             batch = claim_next(office, account_id, 32, tx)
+            taken.append(((time.perf_counter() - start) * 1e3, (time.thread_time() - cpu) * 1e3))
+            if not office.db.is_sqlite:
+                pages = int(tx.scalar(_PAGES) or 0)
             tx.rollback()
-        taken.append(((time.perf_counter() - start) * 1e3, (time.thread_time() - cpu) * 1e3))
         assert len(batch.claimed) == 32
     walls, cpus = zip(*taken, strict=True)
-    return f"{statistics.median(walls):9.1f}{min(walls):9.1f}{statistics.median(cpus):9.1f}"
+    print(
+        f"{shown:<36}{statistics.median(walls):9.1f}{min(walls):9.1f}{statistics.median(cpus):9.1f}"
+        f"{pages or '':>9}",
+        flush=True,
+    )
+
+
+# Of this transaction alone.
+_PAGES = text(
+    "select sum(pg_stat_get_xact_blocks_fetched(c.oid)) from pg_class c where relkind in ('r', 'i')"
+    " and relnamespace = 'public'::regnamespace"
+)
 
 
 async def bench_space(options: argparse.Namespace) -> None:
@@ -206,91 +245,7 @@ async def bench_space(options: argparse.Namespace) -> None:
         await office.close()
 
 
-# Workers in processes of their own
-
-
-async def work(url: str) -> None:
-    """Be a worker for as long as told each time."""
-    with tempfile.TemporaryDirectory() as folder:
-        office = open_stock(url, Path(folder))
-        set_up_logs(office.settings)
-        answer("ready")
-        while await read_line() is not None:
-            async with Worker(office).running():
-                answer("works")
-                await read_line()
-            answer(_read_memory_mb())
-        await office.close()
-
-
-def _read_memory_mb() -> float:
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
-
-
-async def bench_workers(options: argparse.Namespace) -> None:
-    """Print what a second worker adds."""
-    found: dict[int, list[float]] = {1: [], 2: []}
-    load = Load(4, 1, 5000, round_trip_ms=20)
-    with tempfile.TemporaryDirectory() as folder, run_databases({"postgres"}) as urls:
-        url = urls["postgres"]
-        office = open_stock(url, Path(folder))
-        with run_sink(load) as port:
-            await hold_back(office, port)
-            children = [Child("bench.bench_queue", "work", url) for _ in range(2)]
-            for child in children:
-                child.hear()
-            for _ in range(REPETITIONS):
-                for several in found:
-                    rate, _ = await pass_through(office, port, children[:several], 600)
-                    found[several].append(rate)
-            for child in children:
-                child.close()
-        await office.close()
-    one, two = (statistics.median(rates) for rates in found.values())
-    ratio = statistics.median(b / a for a, b in zip(found[1], found[2], strict=True))
-    print(f"\nP11 workers on PostgreSQL, 4 connections each, 20 ms round trip, {show_load()}")
-    print(f"one {one:.0f} messages/s, two {two:.0f} messages/s, ratio {ratio:.2f}", flush=True)
-
-
-async def pass_through(
-    office: Office, port: int, children: list[Child], count: int, padding: bytes = b""
-) -> tuple[float, float]:
-    """Deliver a stock with these workers; return messages a second, and the most MB of one."""
-    await hold_back(office, port)
-    await fill(office, count, padding=padding)
-    before = await office.db.read(count_sent)
-    for child in children:
-        child.ask("begin")
-    start = time.perf_counter()
-    await let_go(office)
-    while await office.db.read(count_sent) < before + 2 * count:  # noqa: ASYNC110
-        await asyncio.sleep(0.02)
-    rate = count / (time.perf_counter() - start)
-    return rate, max(child.ask("end") for child in children)
-
-
-async def bench_memory(options: argparse.Namespace) -> None:
-    """Print a worker's memory as large messages pass through it."""
-    padding = (b"X" * 76 + b"\r\n") * 13_000
-    step = options.large // 5
-    print(f"\nP12 memory of a worker, messages of 1 MB, SQLite, {show_load()}")
-    with tempfile.TemporaryDirectory() as folder, run_databases({"sqlite"}) as urls:
-        office = open_stock(urls["sqlite"], Path(folder))
-        with run_sink(Load(4, 1, 1)) as port:
-            child = Child("bench.bench_queue", "work", urls["sqlite"])
-            child.hear()
-            for number in range(1, 6):
-                rate, mb = await pass_through(office, port, [child], step, padding)
-                print(f"{number * step:>7} passed: {mb:6.0f} MB, {rate:.0f}/s", flush=True)
-            child.close()
-        await office.close()
-
-
-BENCHES = {
-    "rate": bench_rate, "growth": bench_growth, "workers": bench_workers, "space": bench_space,
-    "memory": bench_memory,
-}  # fmt: skip
+BENCHES = {"rate": bench_rate, "growth": bench_growth, "space": bench_space}
 
 
 def main() -> None:
@@ -299,7 +254,7 @@ def main() -> None:
     parser.add_argument("benches", nargs="*", default=list(BENCHES))
     parser.add_argument("--engines", nargs="+", default=["sqlite", "postgres"])
     parser.add_argument("--most", type=int, default=10**5)
-    parser.add_argument("--large", type=int, default=250)
+    parser.add_argument("--ended", type=int, default=10**5, help="messages beside, in growth")
     parser.add_argument("--procrastinate", metavar="PYTHON")
     options = parser.parse_args()
     for name in options.benches:
@@ -307,7 +262,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["work"]:
-        asyncio.run(work(sys.argv[2]))
-    else:
-        main()
+    main()

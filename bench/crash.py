@@ -70,8 +70,8 @@ async def prove_replies(url: str, folder: Path, options: argparse.Namespace) -> 
                 await until(lambda scene=scene: _is_at_rest(scene.house), FINISH_S)
                 tally = scene.count()
         said.append(
-            f"{choice}: lost replies {plan.count(DROP)}, messages doubled {tally.doubled // 2}, "
-            f"missing {tally.missing}, attempts uncertain {tally.uncertain}"
+            f"{choice}: messages {tally.accepted}, lost replies {plan.count(DROP)}, second and third "
+            f"copies {tally.copies // 2}, missing {tally.missing}, unexplained {tally.unexplained}"
         )
     return "; ".join(said)
 

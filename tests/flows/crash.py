@@ -23,13 +23,15 @@ SENDERS = 4  # parallel callers
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """accepted: messages answered 202. stored: in the database. Copies are counted by recipient:
-    doubled, of them unexplained by an uncertain attempt. uncertain, lost: attempts that say so."""
+    """accepted: messages answered 202. stored: in the database. Counted by recipient: doubled, copies
+    beyond the first, of them unexplained by an uncertain attempt. uncertain, lost: attempts that say
+    so."""
 
     accepted: int
     stored: int
     missing: int
     doubled: int
+    copies: int
     unexplained: int
     uncertain: int
     lost: int
@@ -39,9 +41,9 @@ class Tally:
     def __str__(self) -> str:
         return (
             f"accepted {self.accepted}, stored {self.stored}, missing {self.missing}, "
-            f"doubled {self.doubled} (unexplained {self.unexplained}), attempts uncertain "
-            f"{self.uncertain} and lost {self.lost}, kills: worker {self.worker_kills}, "
-            f"API {self.api_kills}"
+            f"doubled {self.doubled} with {self.copies} more copies (unexplained {self.unexplained}), "
+            f"attempts uncertain {self.uncertain} and lost {self.lost}, kills: worker "
+            f"{self.worker_kills}, API {self.api_kills}"
         )
 
 
@@ -159,6 +161,7 @@ def take_tally(
         stored=len(names),
         missing=sum(not copies[each] for each in wanted) + 2 * len(accepted - set(names.values())),
         doubled=sum(count > 1 for count in copies.values()),
+        copies=sum(count - 1 for count in copies.values()),
         unexplained=sum(max(0, count - 1 - doubts[each]) for each, count in copies.items()),
         uncertain=verdicts["uncertain"],
         lost=verdicts["lost"],

@@ -219,6 +219,31 @@ async def test_more_than_one_group_fits_are_all_done(db):
     assert len(await db.read(names)) == 300
 
 
+async def test_who_stands_still_inside_a_transaction_loses_it(postgres):
+    """A process that was stopped, or whose host is gone, keeps nobody waiting for its locks."""
+    assert (
+        await postgres.read(lambda tx: tx.scalar(text("show idle_in_transaction_session_timeout")))
+        == "12s"
+    )
+
+    def stand_still(tx):
+        tx.execute(text("set local idle_in_transaction_session_timeout = '20ms'"))
+        add(tx, "anna")
+        with psycopg.connect(postgres.url.render_as_string(hide_password=False)) as other:
+            ours = other.execute(
+                "select count(*) from pg_stat_activity where state = 'idle in transaction'"
+                " and datname = current_database()"
+            )
+            assert ours.fetchone() == (1,)
+            other.execute("select pg_sleep(0.1)")
+        tx.execute(text("select 1"))
+
+    with pytest.raises(Unavailable):
+        await postgres.write(stand_still)
+    await postgres.write(add, "jan")
+    assert await postgres.read(names) == ["jan"]
+
+
 @pytest.mark.parametrize("way", ["write", "write_grouped"])
 async def test_what_was_returned_is_seen_by_another_process(db, database_url, way):
     other = Database(database_url)
