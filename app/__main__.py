@@ -215,12 +215,14 @@ def rotate_secrets() -> None:
 
 async def _rotate(settings: Settings) -> int:
     from app.outbox.reseal import reseal_all
+    from app.webhooks.reseal import reseal_webhooks
 
     office = open_office(settings)
     try:
         await office.db.write(check_key_ring, office.vault, office.clock())
         office.vault.rotate()
-        return await office.db.write(reseal_all, office.vault)
+        count = await office.db.write(reseal_all, office.vault)
+        return count + await office.db.write(reseal_webhooks, office.vault)
     finally:
         await office.close()
 

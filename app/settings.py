@@ -170,6 +170,10 @@ class Settings(BaseSettings):
         72, ge=24, description="Hours an Idempotency-Key is remembered (at least 24)."
     )
 
+    keep_webhook_log_days: float = Field(
+        30, ge=0, description="Days a webhook's finished deliveries are shown; 0: for ever."
+    )
+
     @field_validator("smtp_allow", "smtp_deny", mode="before")
     @classmethod
     def _split_networks(cls, value: object) -> object:

@@ -1,4 +1,4 @@
-"""The loops of a worker: deliver, sweep lost leases, expire, prune; stops on request.
+"""The loops of a worker: deliver, sweep lost leases, expire, push events, prune; stops on request.
 
 A worker is embedded in ``serve`` or a process of its own; any number of them share a database.
 Every loop survives the database being away. Stopping claims nothing new, lets what is under way
@@ -29,6 +29,7 @@ from app.outbox.prune import prune
 from app.outbox.queue import find_ready, read_standings, renew
 from app.outbox.settle import Policy, sweep
 from app.settings import parse_schedule
+from app.webhooks.postman import Postman
 
 _SWEEP_S = 1.0
 _BEAT_S = 5.0
@@ -50,6 +51,7 @@ class Worker:
         self._experience = Experience()
         self._numbers = count(1)
         self._policy = Policy(parse_schedule(office.settings.retry_schedule))
+        self._postman = Postman(office, self.id)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Worker"]:
@@ -62,6 +64,10 @@ class Worker:
             asyncio.create_task(self._repeat(self._sweep, _SWEEP_S)),
             asyncio.create_task(self._repeat(self._beat, _BEAT_S)),
             asyncio.create_task(self._repeat(self._prune, _PRUNE_S)),
+            asyncio.create_task(
+                self._repeat(self._postman.step, office.settings.poll_s, self._postman.bell)
+            ),
+            asyncio.create_task(self._repeat(self._postman.prune, _PRUNE_S)),
         ]
         _log.info("worker_started", worker=self.id, delivery=office.settings.delivery)
         try:
@@ -75,6 +81,7 @@ class Worker:
         self._bell.set()
         for wake in self._wakes.values():
             wake.set()
+        posting = asyncio.create_task(self._postman.stop(self._office.settings.stop_grace_s))
         tasks = [task for carriers in self._carriers.values() for task in carriers]
         if tasks:
             _log.info("worker_finishing", worker=self.id, connections=len(tasks))
@@ -87,6 +94,7 @@ class Worker:
                 _, stuck = await asyncio.wait(late, timeout=10)
                 for task in stuck:
                     task.cancel()
+        await posting
         for loop in loops:
             loop.cancel()
         await asyncio.gather(*loops, return_exceptions=True)

@@ -21,6 +21,7 @@ from app.api.send import router as send_router
 from app.api.state import router as state_router
 from app.api.templates import router as templates_router
 from app.api.users import router as users_router
+from app.api.webhooks import router as webhooks_router
 from app.api.workers import router as workers_router
 
 __all__ = ["ROUTERS", "describe_api"]
@@ -36,6 +37,7 @@ ROUTERS: list[APIRouter] = [
     workers_router,
     messages_router,
     events_router,
+    webhooks_router,
     probe_router,
     config_router,
     *scoped_config_routers,

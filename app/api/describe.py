@@ -15,6 +15,7 @@ from app.api.batch_order import BatchBody, BatchMessageBody
 from app.api.order import MessageBody, OrderBody
 from app.api.templates import RenderBody
 from app.api.users import UserBody
+from app.api.webhooks import WebhookBody
 from app.settings import read_version
 
 _GUIDE = """\
@@ -89,6 +90,7 @@ _TAGS = [
     {"name": "test", "description": "Try a mail server, step by step."},
     {"name": "users", "description": "Who the ERP's user ids stand for."},
     {"name": "keys", "description": "API keys."},
+    {"name": "webhooks", "description": "Events pushed to your programs."},
     {"name": "audit", "description": "Who changed or revealed what."},
     {"name": "state", "description": "Health, readiness, metrics, limits."},
 ]
@@ -101,6 +103,7 @@ _READ_BY_HAND: list[tuple[type[BaseModel], JsonSchemaMode]] = [
     (BatchMessageBody, "validation"),
     (RenderBody, "validation"),
     (UserBody, "validation"),
+    (WebhookBody, "validation"),
 ]
 
 _FAULT: dict[str, Any] = {

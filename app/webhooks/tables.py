@@ -59,6 +59,7 @@ webhook_delivery = Table(
     Column("message_id", String(32)),  # the event's: those of one message go one after the other
     Column("state", String(10), nullable=False),  # waiting, delivered, given_up
     Column("due_at", UtcInstant),  # when it may be tried
+    Column("give_up_at", UtcInstant, nullable=False),
     Column("claimed_by", String(100)),  # the fence of a try under way
     Column("lease_until", UtcInstant),
     Column("tries", Integer, nullable=False),  # failed ones, since it was last asked for

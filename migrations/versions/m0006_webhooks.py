@@ -50,6 +50,7 @@ def upgrade() -> None:
         sa.Column("message_id", sa.String(length=32), nullable=True),
         sa.Column("state", sa.String(length=10), nullable=False),
         sa.Column("due_at", UtcInstant(), nullable=True),
+        sa.Column("give_up_at", UtcInstant(), nullable=False),
         sa.Column("claimed_by", sa.String(length=100), nullable=True),
         sa.Column("lease_until", UtcInstant(), nullable=True),
         sa.Column("tries", sa.Integer(), nullable=False),
