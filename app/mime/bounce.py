@@ -28,6 +28,7 @@ from app.mime.report import (
 MAX_SEARCHED_CHARS = 32_768  # of one text; what a daemon says stands at its beginning
 MAX_LINE_CHARS = 400
 MAX_SEARCHED_LEAVES = 6
+MAX_MENTIONS = 10  # of one address
 
 # What daemons do not write about others; Exim's own field names the failed itself.
 _DAEMONS = re.compile(
@@ -54,7 +55,7 @@ def read_bounce(fields: Fields, leaves: Sequence[Leaf]) -> Report | None:
         if leaf.is_text and leaf.media_type == "text/plain"
     ]
     delayed, failed = _find_recipients(fields, texts)
-    told = "\n\n".join(texts)
+    told, own = _cut_returned("\n\n".join(texts))
     # flufl.bounce reads Exim's and qmail's warnings as failures: the words decide.
     failed_is: Action = "delayed" if _DELAYS.search(told) else "failed"
     recipients = [_tell_more(address, "delayed", told) for address in sorted(delayed)]
@@ -62,8 +63,7 @@ def read_bounce(fields: Fields, leaves: Sequence[Leaf]) -> Report | None:
     if not recipients:
         return None
     returned = read_returned(leaves)
-    if not returned.items:
-        returned = _find_returned(told)
+    returned = returned if returned.items else read_fields(own.encode("utf-8", "replace"))
     return Report(
         "dsn",
         original_message_id=find_message_id(returned),
@@ -110,22 +110,31 @@ def _clean(addresses: frozenset[bytes]) -> set[str]:
 
 def _tell_more(address: str, action: Action, told: str) -> ReportedRecipient:
     """Take what stands behind the address, up to the end of its paragraph, for the diagnostic."""
-    at = told.lower().find(address.lower())
-    said = told[at + len(address) : at + len(address) + MAX_SAID_CHARS] if at >= 0 else ""
-    said = said.lstrip(">:;, \t\n")
-    end = _BREAK.search(said)
-    said = " ".join((said[: end.start()] if end else said).split())
-    return ReportedRecipient(action, address, status=find_status(said), diagnostic=said)
+    said = ""
+    at, folded = -1, told.lower()
+    for _ in range(MAX_MENTIONS):
+        at = folded.find(address.lower(), at + 1)
+        if at < 0:
+            break
+        behind = told[at + len(address) : at + len(address) + MAX_SAID_CHARS].lstrip(">:;, \t\n")
+        paragraph = _BREAK.split(behind, maxsplit=1)[0]
+        said = " ".join(paragraph.split())
+        if status := find_status(said):
+            return ReportedRecipient(action, address, status=status, diagnostic=said)
+    # The status may stand in a later paragraph, as in Gmail's old form.
+    at = folded.find(address.lower())
+    status = find_status(told[at : at + MAX_SAID_CHARS]) if at >= 0 else ""
+    return ReportedRecipient(action, address, status=status, diagnostic=said)
 
 
-def _find_returned(told: str) -> Fields:
-    """Return the header block of our message inside the text, found by its Message-ID."""
-    match = _MESSAGE_ID.search(told)
+def _cut_returned(text: str) -> tuple[str, str]:
+    """Split into what the daemon says and the header of our message, found by its Message-ID."""
+    match = _MESSAGE_ID.search(text)
     if match is None:
-        return read_fields(b"")
-    start = told.rfind("\n\n", 0, match.start()) + 1
-    end = told.find("\n\n", match.end())
-    return read_fields(told[start : end if end > 0 else len(told)].lstrip("\n").encode())
+        return text, ""
+    start = text.rfind("\n\n", 0, match.start()) + 1
+    end = text.find("\n\n", match.end())
+    return text[:start], text[start : end if end > 0 else len(text)].lstrip("\n")
 
 
 def _cut_lines(text: str) -> str:

@@ -16,7 +16,7 @@ from app.mime.entity import MAX_TEXT_CHARS, Leaf, split_message
 from app.mime.fields import Fields, decode_words, read_date, read_identifiers, read_mailboxes
 from app.mime.headers import clean_filename
 from app.mime.machine import Kind, is_null_path, judge_kind
-from app.mime.report import REPORT_TYPES, RETURNED_TYPES, Report, read_report
+from app.mime.report import Report, read_report
 
 MAX_SUBJECT_CHARS = 1000
 MAX_ATTACHMENTS = 100
@@ -37,6 +37,7 @@ class Incoming:
 
     Identifiers have their angle brackets; message_id may be "". date: UTC. return_path: None where
     the server that took it did not note it, "" for the null reverse-path. text, html: "" = none.
+    attachments: all that is no text; none in a report.
     """
 
     message_id: str
@@ -74,7 +75,7 @@ def read_incoming(raw: bytes) -> Incoming:
         return_path=_read_return_path(fields),
         text=_join_texts(leaves, "text/plain"),
         html=_join_texts(leaves, "text/html"),
-        attachments=tuple(_take_files(leaves, report)),
+        attachments=() if report else tuple(_take_files(leaves)),
         headers=fields,
         kind=judge_kind(fields, report),
         report=report,
@@ -99,10 +100,8 @@ def _join_texts(leaves: Sequence[Leaf], media_type: str) -> str:
     return "\n".join(texts)
 
 
-def _take_files(leaves: Sequence[Leaf], report: Report | None) -> list[IncomingPart]:
-    """Take all that is neither the text nor, in a report, the report itself."""
-    left_out = REPORT_TYPES | RETURNED_TYPES if report else frozenset()
-    files = [leaf for leaf in leaves if not leaf.is_text and leaf.media_type not in left_out]
+def _take_files(leaves: Sequence[Leaf]) -> list[IncomingPart]:
+    files = [leaf for leaf in leaves if not leaf.is_text]
     return [
         IncomingPart(clean_filename(leaf.filename), leaf.media_type[:100], leaf.decode_content())
         for leaf in files[:MAX_ATTACHMENTS]

@@ -80,12 +80,15 @@ class ReportedRecipient:
 class Disposition:
     """What a reader did (RFC 8098 §3.2.6), such as ``displayed``, ``deleted``, ``dispatched``.
 
-    is_automatic: no person asked for it. modifiers: ``error`` and others.
+    is_automatic: no person asked for it. modifiers: ``error`` and others. The recipients: of whom
+    it speaks.
     """
 
     type: str
     is_automatic: bool
     modifiers: tuple[str, ...] = ()
+    final_recipient: str = ""
+    original_recipient: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,8 @@ class Report:
 
     envelope_id: our ENVID, decoded from xtext. original_message_id: with its angle brackets.
     recipients: also of an MDN with which Dovecot or Sieve refuse a message. complained: of whom an
-    ARF report speaks. returned: the header of our message, as far as it came back.
+    ARF report speaks. reporting_mta: of an MDN, the program. returned: the header of our message,
+    as far as it came back.
     """
 
     kind: ReportKind
@@ -141,8 +145,8 @@ def read_returned(leaves: Sequence[Leaf]) -> Fields:
 
 
 def find_message_id(returned: Fields) -> str:
-    """Return the Message-ID of a header, or "" (Exchange keeps one that it replaced)."""
-    for name in ("message-id", "x-original-message-id", "x-ms-exchange-parent-message-id"):
+    """Return the Message-ID of a header, or ""; some servers replace it and keep ours."""
+    for name in ("message-id", "x-original-message-id"):
         if found := read_identifiers(returned.get(name)):
             return found[0]
     return ""
@@ -203,7 +207,10 @@ def _read_recipient(group: Fields) -> ReportedRecipient | None:
     if not any(name in _OF_RECIPIENT for name, _ in group.items):
         return None
     diagnostic = _cut_type(group.get("diagnostic-code"))
-    status = find_status(group.get("status")) or find_status(diagnostic)
+    status = find_status(group.get("status"))
+    told = find_status(diagnostic)
+    if not status or (status.endswith(".0.0") and told[:1] == status[:1]):
+        status = told  # Exim always says 5.0.0; the server's own words know more
     word = group.get("action").lower()
     action = next((action for start, action in _ACTIONS if word.startswith(start)), None)
     action = action or _BY_CLASS.get(status[:1])
@@ -217,7 +224,7 @@ def _read_recipient(group: Fields) -> ReportedRecipient | None:
         original,
         status,
         diagnostic,
-        _cut_type(group.get("remote-mta")),
+        _cut_type(group.get("remote-mta")).partition("(")[0].rstrip(" ."),
         read_date(group.get("will-retry-until")),
     )
 
@@ -241,6 +248,8 @@ def _read_mdn(fields: Fields, returned: Fields) -> Report:
             words[0][:40],
             mode.strip().startswith("automatic"),
             tuple(word[:40] for word in words[1:] if word)[:10],
+            final,
+            original,
         ),
         reporting_mta=fields.get("reporting-ua")[:MAX_SAID_CHARS],
         returned=returned,
@@ -248,15 +257,15 @@ def _read_mdn(fields: Fields, returned: Fields) -> Report:
 
 
 def _read_arf(fields: Fields, returned: Fields) -> Report:
-    complained = [read_address(each) for each in fields.get_all("original-rcpt-to")]
-    if not complained:  # Yahoo and others blacken it; the message often still has it
-        complained = [each.address for each in read_mailboxes(returned.get_all("to"))]
+    # Yahoo and others blacken the address; the message often still has it.
+    complained = read_mailboxes(fields.get_all("original-rcpt-to"))
+    complained = complained or read_mailboxes(returned.get_all("to"))
     return Report(
         "arf",
         envelope_id=_decode_xtext(fields.get("original-envelope-id")),
         original_message_id=find_message_id(returned),
         feedback_type=fields.get("feedback-type").lower()[:40],
-        complained=tuple(each for each in complained[:MAX_REPORTED] if each),
+        complained=tuple(each.address for each in complained[:MAX_REPORTED]),
         reporting_mta=_cut_type(fields.get("reporting-mta")),
         returned=returned,
     )
