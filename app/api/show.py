@@ -156,9 +156,9 @@ class BatchResults(BaseModel):
 def show_accepted(each: Prepared, delivery: str, *, hidden: bool) -> Message:
     """Return a message as it stands right after it was accepted; hidden recipients on request."""
     shown = [addressed for addressed in each.recipients if hidden or not addressed.hidden]
-    state, reason = first_state(each, delivery)
+    states = [first_state(each, addressed, delivery) for addressed in shown]
     sender, smtp = each.resolved.sender, each.resolved.smtp
-    due_at = each.send_at or each.at if state == "queued" else None
+    due_at = each.send_at or each.at
     return Message(
         id=each.id,
         status=show_status(each, delivery),
@@ -173,11 +173,11 @@ def show_accepted(each: Prepared, delivery: str, *, hidden: bool) -> Message:
                 kind=addressed.kind,
                 state=state,
                 reason=reason,
-                next_attempt_at=due_at,
+                next_attempt_at=due_at if state == "queued" else None,
             )
-            for addressed in shown
+            for addressed, (state, reason) in zip(shown, states, strict=True)
         ],
-        counts={state: len(shown)},
+        counts=dict(Counter(state for state, _ in states)),
         resolved=Resolution.model_validate(
             {
                 "scope": each.resolved.scope,
@@ -198,7 +198,7 @@ def show_accepted(each: Prepared, delivery: str, *, hidden: bool) -> Message:
         created_at=each.at,
         send_at=each.send_at,
         not_after=each.order.not_after,
-        next_attempt_at=due_at,
+        next_attempt_at=due_at if any(state == "queued" for state, _ in states) else None,
         batch_id=each.batch_id,
     )
 

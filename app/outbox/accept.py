@@ -4,7 +4,7 @@ The idempotency row and the message are one transaction (contract §1): of two e
 once, one inserts its key, the other waits for that commit and replays its answer.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,13 @@ from app.accounts.people import ensure_person
 from app.configuration.secrets import seal_for_target
 from app.db import new_id
 from app.errors import AwizoError, Refused
+from app.outbox.check import Addressed
 from app.outbox.events import Note, record
 from app.outbox.idempotency import Answered, Attempted, remember
 from app.outbox.office import Office
 from app.outbox.prepare import Prepared
 from app.outbox.status import derive_status
+from app.outbox.suppressed import STOPPED
 from app.outbox.tables import BATCH, SINGLE, message, message_body, recipient
 from app.vault import Vault
 
@@ -89,21 +91,19 @@ def store(
         ensure_person(tx, user, at)
     tx.execute(_MESSAGE, [_message_row(vault, caller, each, delivery) for caller, each in batch])
     tx.execute(_BODY, [{"message_id": each.id, "raw": each.composed.raw} for _, each in batch])
-    tx.execute(_RECIPIENT, [row for _, each in batch for row in _recipient_rows(each, delivery)])
-    record(
-        tx,
-        [
-            Note(
-                type="message.drafted" if each.is_draft else "message.accepted",
-                message_id=each.id,
-                owner_id=caller.owner_id,
-                user_id=each.order.user,
-                at=each.at,
-                data={"status": show_status(each, delivery)},
-            )
-            for caller, each in batch
-        ],
-    )
+    rows = [_recipient_rows(each, delivery) for _, each in batch]
+    tx.execute(_RECIPIENT, [row for several in rows for row in several])
+    notes = []
+    for (caller, each), several in zip(batch, rows, strict=True):
+        what = "message.drafted" if each.is_draft else "message.accepted"
+        said = (caller.owner_id, each.order.user, each.at)
+        notes.append(Note(what, each.id, *said, data={"status": show_status(each, delivery)}))
+        notes += [
+            Note(f"recipient.{STOPPED}", each.id, *said, row["id"], _show_stopped(row))
+            for row in several
+            if row["state"] == STOPPED
+        ]
+    record(tx, notes)
     for caller, each in batch:
         if each.unprotected:
             audit.record(
@@ -117,10 +117,12 @@ def store(
             )
 
 
-def first_state(each: Prepared, delivery: str) -> tuple[str, str | None]:
-    """Return state and reason of the recipients of a message just accepted."""
+def first_state(each: Prepared, addressed: Addressed, delivery: str) -> tuple[str, str | None]:
+    """Return state and reason of a recipient of a message just accepted."""
     if each.is_draft:
         return "held", "draft"
+    if addressed.suppressed is not None:
+        return STOPPED, addressed.suppressed
     if delivery == "off":
         return "held", "delivery_off"
     smtp = each.resolved.smtp
@@ -135,8 +137,8 @@ def first_state(each: Prepared, delivery: str) -> tuple[str, str | None]:
 
 def show_status(each: Prepared, delivery: str) -> str:
     """Return the message's status just after it was accepted."""
-    state, _ = first_state(each, delivery)
-    return derive_status([state], is_draft=each.is_draft, send_at=each.send_at, at=each.at)
+    states = [first_state(each, addressed, delivery)[0] for addressed in each.recipients]
+    return derive_status(states, is_draft=each.is_draft, send_at=each.send_at, at=each.at)
 
 
 def smtp_password_place(message_id: str) -> str:
@@ -148,11 +150,12 @@ def _message_row(vault: Vault, caller: Caller, each: Prepared, delivery: str) ->
     order, resolved = each.order, each.resolved
     sender, smtp = resolved.sender, resolved.smtp
     assert sender is not None
+    states = {first_state(each, addressed, delivery)[0] for addressed in each.recipients}
+    ends = each.is_draft or states == {STOPPED}  # its retention starts at once
     smtp_password = None
-    if smtp is not None and smtp.password_mode == "ask" and order.smtp_password:
+    if smtp is not None and smtp.password_mode == "ask" and order.smtp_password and not ends:
         place = smtp_password_place(each.id)
         smtp_password = seal_for_target(vault, order.smtp_password, place, smtp)
-    waits = first_state(each, delivery)[0] == "queued"
     return {
         "id": each.id,
         "owner_id": caller.owner_id,
@@ -187,35 +190,41 @@ def _message_row(vault: Vault, caller: Caller, each: Prepared, delivery: str) ->
         "not_after": order.not_after,
         "give_up_after_h": resolved.give_up_after_h,
         "give_up_at": each.give_up_at,
-        "due_at": (each.send_at or each.at) if waits else None,
+        "due_at": (each.send_at or each.at) if "queued" in states else None,
         "created_at": each.at,
-        "ended_at": each.at if each.is_draft else None,  # a draft's retention starts at once
+        "ended_at": each.at if ends else None,
         "body_erased_at": None,
         "erase_at_end": False,
     }
 
 
 def _recipient_rows(each: Prepared, delivery: str) -> list[dict[str, Any]]:
-    state, reason = first_state(each, delivery)
-    return [
-        {
-            "id": new_id(each.at),
-            "message_id": each.id,
-            "position": position,
-            "kind": addressed.kind,
-            "address": addressed.mailbox.address,
-            "address_key": addressed.mailbox.key,
-            "name": addressed.mailbox.name,
-            "hidden": addressed.hidden,
-            "state": state,
-            "reason": reason,
-            "due_at": (each.send_at or each.at) if state == "queued" else None,
-            "attempts": 0,
-            "tries": 0,
-            "updated_at": each.at,
-        }
-        for position, addressed in enumerate(each.recipients)
-    ]
+    rows = []
+    for position, addressed in enumerate(each.recipients):
+        state, reason = first_state(each, addressed, delivery)
+        rows.append(
+            {
+                "id": new_id(each.at),
+                "message_id": each.id,
+                "position": position,
+                "kind": addressed.kind,
+                "address": addressed.mailbox.address,
+                "address_key": addressed.mailbox.key,
+                "name": addressed.mailbox.name,
+                "hidden": addressed.hidden,
+                "state": state,
+                "reason": reason,
+                "due_at": (each.send_at or each.at) if state == "queued" else None,
+                "attempts": 0,
+                "tries": 0,
+                "updated_at": each.at,
+            }
+        )
+    return rows
+
+
+def _show_stopped(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"address": row["address"], "reason": row["reason"]}
 
 
 def show_template(each: Prepared) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """Once more: retry the same message now, or release one that is held."""
 
+from collections.abc import Container, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from app.outbox.accept import smtp_password_place
 from app.outbox.events import Note, record
 from app.outbox.reach import lock_visible
 from app.outbox.rows import ERASED, move, read_recipients, refresh, restart_clock
+from app.outbox.suppressed import STOPPED, find_suppressed_of
 from app.outbox.tables import FORCED, message
 from app.vault import Vault
 
@@ -27,12 +29,17 @@ def retry(tx: Connection, caller: Caller, message_id: str) -> None:
     row = lock_visible(tx, caller, message_id)
     _require_sendable(row)
     at = now(tx)
+    recipients = read_recipients(tx, row.id)
+    suppressed = find_suppressed_of(tx, row)
     again = [
         each
-        for each in read_recipients(tx, row.id)
-        if each.state in _RETRIABLE and each.address != ERASED
+        for each in recipients
+        if each.state in _RETRIABLE
+        and each.address != ERASED
+        and each.address_key not in suppressed
     ]
     if not again:
+        _refuse_suppressed(recipients, suppressed)
         raise Conflict(
             "There is nothing to retry: no recipient is waiting or has failed. A held message is "
             "released, a sent one sent anew with resend.",
@@ -69,8 +76,10 @@ def release(
     row = lock_visible(tx, caller, message_id)
     _require_sendable(row)
     at = now(tx)
-    held = [each for each in read_recipients(tx, row.id) if each.state == "held"]
+    recipients = read_recipients(tx, row.id)
+    held = [each for each in recipients if each.state == "held"]
     if not held:
+        _refuse_suppressed(recipients, {})
         raise Conflict("No recipient of this message is held.", code="not_held")
     if delivery == "off":
         raise Conflict("AWIZO_DELIVERY is off; nothing leaves.", code="delivery_off")
@@ -83,6 +92,16 @@ def release(
     due_at = max(at, row.send_at) if row.send_at else at
     move(tx, row, held, state="queued", due_at=due_at, at=at, event="queued")
     refresh(tx, row, at)
+
+
+def _refuse_suppressed(recipients: Iterable[Row[Any]], suppressed: Container[str]) -> None:
+    """Raise where nothing goes on because of those who are not to be written to."""
+    if any(each.state == STOPPED or each.address_key in suppressed for each in recipients):
+        raise Conflict(
+            "Its recipients are not to be written to. Where that is wrong, delete the suppression "
+            "(GET /suppressions?address=…), then resend the message.",
+            code="recipient_suppressed",
+        )
 
 
 def _require_sendable(row: Row[Any]) -> None:

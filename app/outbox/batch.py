@@ -19,13 +19,22 @@ from app.db import new_id
 from app.errors import AwizoError, Fault, Refused, refuse
 from app.mime.protect import Protection
 from app.outbox.accept import store
-from app.outbox.check import Checked, Ground, add_faults, check, read_template
+from app.outbox.check import (
+    Checked,
+    Ground,
+    add_faults,
+    ask_suppressed,
+    check,
+    read_template,
+    set_suppressed,
+)
 from app.outbox.health import read_health
 from app.outbox.idempotency import Answered, Attempted, remember
 from app.outbox.office import Office
 from app.outbox.order import Order
 from app.outbox.prepare import Prepared, finish, may_protect
 from app.outbox.sharing import Sharing
+from app.outbox.suppressed import find_suppressed
 from app.vault import Vault
 
 _SLICE = 100
@@ -96,6 +105,13 @@ async def prepare_slice(
 ) -> list[Prepared | AwizoError]:
     """Return each item's finished message, or all that keeps it from being one."""
     checked = await asyncio.to_thread(_check_all, office, items, grounds)
+    good = [each for each in checked if not isinstance(each, AwizoError)]
+    asked = [ask_suppressed(each) for each, _ in good]
+    reasons = iter(await office.db.read(find_suppressed, asked))
+    checked = [
+        each if isinstance(each, AwizoError) else (set_suppressed(each[0], next(reasons)), each[1])
+        for each in checked
+    ]
     protected = await asyncio.gather(
         *(_protect(*each, sharing) for each in checked if not isinstance(each, AwizoError)),
         return_exceptions=True,

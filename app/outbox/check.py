@@ -6,8 +6,8 @@ Faults point into the message: ``/to``, ``/macros/numer``, ``/attachments/0/cont
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
@@ -21,6 +21,7 @@ from app.mime.protect import check_password
 from app.outbox.health import Health, read_health
 from app.outbox.office import Office
 from app.outbox.order import Order
+from app.outbox.suppressed import Asked, name_scopes
 from app.templates_engine.render import Rendered
 
 _MOST_AHEAD = timedelta(days=366)
@@ -39,11 +40,15 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
-    """One recipient and where it stands. hidden: from those whose role is ``user``."""
+    """One recipient and where it stands. hidden: from those whose role is ``user``.
+
+    suppressed: why nothing may go to it, a reason of ``suppression``.
+    """
 
     mailbox: Mailbox
     kind: str
     hidden: bool = False
+    suppressed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,33 @@ def read_ground(
     resolved = resolve(tx, user)
     stored = read_template(tx, resolved, user, template, language, level)
     return Ground(resolved, stored, read_health(tx, resolved.account_id))
+
+
+def ask_suppressed(checked: Checked) -> Asked:
+    """Return the question who of the recipients may not be written to."""
+    resolved = checked.ground.resolved
+    keys = frozenset(each.mailbox.key for each in checked.recipients)
+    return Asked(name_scopes(resolved.scope, checked.order.user), keys, checked.at)
+
+
+def set_suppressed(checked: Checked, reasons: Mapping[str, str]) -> Checked:
+    """Return the order with those marked whom nothing goes to; ``reasons`` by ``Mailbox.key``."""
+    if not reasons:
+        return checked
+    recipients = tuple(
+        replace(each, suppressed=reasons.get(each.mailbox.key)) for each in checked.recipients
+    )
+    what = "a draft names it" if checked.ground.resolved.mode == "draft" else "nothing goes to it"
+    notices = [
+        Notice(
+            "recipient_suppressed",
+            f"{each.mailbox.address} is not to be written to ({each.suppressed}): {what}.",
+            f"/{each.kind}",
+        )
+        for each in recipients
+        if each.suppressed is not None and not each.hidden
+    ]
+    return replace(checked, recipients=recipients, notices=(*checked.notices, *notices))
 
 
 def read_template(

@@ -18,10 +18,19 @@ from app.errors import Fault, Notice, Refused
 from app.mime.address import Mailbox
 from app.mime.compose import Attachment, Composed, Outgoing, compose
 from app.mime.protect import Plain, Protected, Protection, protect
-from app.outbox.check import Addressed, Checked, Ground, check, make_refusal
+from app.outbox.check import (
+    Addressed,
+    Checked,
+    Ground,
+    ask_suppressed,
+    check,
+    make_refusal,
+    set_suppressed,
+)
 from app.outbox.identity import make_message_id
 from app.outbox.office import Office
 from app.outbox.order import Order
+from app.outbox.suppressed import find_suppressed
 from app.templates_engine.render import Rendered
 from app.wire.dsn import choose_notify
 
@@ -82,6 +91,7 @@ async def prepare(
     checking = (office, order, ground, office.clock())
     checked, more = await asyncio.to_thread(check, *checking) if there_is_much else check(*checking)
     found = [*faults, *more]
+    suppressed = office.db.ask_merged(find_suppressed, ask_suppressed(checked))
     protection = None
     if may_protect(found):
         try:
@@ -96,6 +106,7 @@ async def prepare(
     if found:
         raise make_refusal(found)
     assert protection is not None
+    checked = set_suppressed(checked, await suppressed)
     if sum(len(part.content) for part in protection.parts) > _IN_THREAD_BYTES:
         return await asyncio.to_thread(finish, office, checked, protection, new_id(checked.at))
     return finish(office, checked, protection, new_id(checked.at))

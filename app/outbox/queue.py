@@ -23,6 +23,7 @@ from app.outbox import manners, pace
 from app.outbox.manners import UNLIMITED, Limits
 from app.outbox.rows import read_all_recipients, refresh_all
 from app.outbox.status import WAITING
+from app.outbox.suppressed import is_suppressed, stop
 from app.outbox.tables import FORCED, PRIORITIES, account_state, message, recipient
 
 MOST_BYTES = 1 << 20  # of messages claimed together
@@ -30,6 +31,7 @@ _CARRIED = (
     message.c.id,
     message.c.owner_id,
     message.c.user_id,
+    message.c.scope,
     message.c.account_id,
     message.c.is_draft,
     message.c.status,
@@ -66,7 +68,7 @@ _LIMITS = (
 )
 _CLAIM = (
     update(recipient)
-    .where(recipient.c.id.in_(_IDS))
+    .where(recipient.c.id.in_(_IDS), ~is_suppressed(bindparam("b_at")))
     .values(
         state="sending",
         reason=None,
@@ -216,15 +218,18 @@ def claim(
         )
         for row in rows
     }
-    tx.execute(
-        _CLAIM,
-        {
-            "ids": [each.id for several in due.values() for each in several],
-            "b_claim_id": claim_id,
-            "b_at": at,
-            "b_until": at + timedelta(seconds=lease_s),
-        },
-    )
+    ids = [each.id for several in due.values() for each in several]
+    until = at + timedelta(seconds=lease_s)
+    values = {"ids": ids, "b_claim_id": claim_id, "b_at": at, "b_until": until}
+    if tx.execute(_CLAIM, values).rowcount < len(ids):
+        stopped = stop(tx, rows, at)  # suppressed since they were accepted
+        due = {id_: tuple(each for each in due[id_] if each.id not in stopped) for id_ in due}
+        kept = [row for row in rows if due[row.id]]
+        if lot is not None and len(kept) < len(rows):
+            pace.note_replies(tx, account_id, replied=0, returned=len(rows) - len(kept), at=at)
+        rows = kept
+        recipients = read_all_recipients(tx, [row.id for row in rows])
+    going = {each.id for several in due.values() for each in several}
     # What a test's customers were to have stays theirs until a person releases it.
     elsewhere = [
         row.id
@@ -235,7 +240,7 @@ def claim(
         tx.execute(update(message).where(message.c.id.in_(elsewhere)).values(delivery=delivery))
     states = {
         row.id: [
-            ("sending", None) if each in due[row.id] else (each.state, each.due_at)
+            ("sending", None) if each.id in going else (each.state, each.due_at)
             for each in recipients[row.id]
         ]
         for row in rows

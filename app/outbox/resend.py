@@ -16,6 +16,8 @@ from app.outbox.events import Note, record
 from app.outbox.identity import make_message_id
 from app.outbox.reach import lock_visible
 from app.outbox.rows import read_recipients
+from app.outbox.status import derive_status
+from app.outbox.suppressed import STOPPED, find_suppressed_of
 from app.outbox.tables import SINGLE, message, message_body, recipient
 from app.vault import Vault
 
@@ -43,13 +45,24 @@ def resend(
             code="smtp_password_required",
         )
     at = now(tx)
-    state, reason = ("held", "delivery_off") if delivery == "off" else ("queued", None)
+    usual = ("held", "delivery_off") if delivery == "off" else ("queued", None)
+    suppressed = find_suppressed_of(tx, row)
+    recipients = read_recipients(tx, row.id)
+    starts = [
+        (STOPPED, suppressed[each.address_key]) if each.address_key in suppressed else usual
+        for each in recipients
+    ]
+    status = derive_status([state for state, _ in starts])
     domain = row.sender["address"].rpartition("@")[2]
     fresh_id = make_message_id(vault, new, domain)
     body = restamp(raw, message_id=fresh_id, date=at)
     kept = {column.name: getattr(row, column.name) for column in message.c}
     fresh = _refresh_row(kept, caller, new, fresh_id, row.id, len(body), delivery, at)
-    fresh |= {"status": state, "due_at": at if state == "queued" else None}
+    fresh |= {
+        "status": status,
+        "due_at": at if status == "queued" else None,
+        "ended_at": at if status == STOPPED else None,
+    }
     tx.execute(insert(message).values(fresh))
     tx.execute(insert(message_body).values(message_id=new, raw=body))
     tx.execute(
@@ -71,14 +84,24 @@ def resend(
                 "tries": 0,
                 "updated_at": at,
             }
-            for each in read_recipients(tx, row.id)
+            for each, (state, reason) in zip(recipients, starts, strict=True)
         ],
     )
+    said = (caller.owner_id, row.user_id, at)
+    stopped = [
+        Note(
+            f"recipient.{STOPPED}", new, *said, f"{new[:22]}{each.position:04d}",
+            {"address": each.address, "reason": reason},
+        )
+        for each, (state, reason) in zip(recipients, starts, strict=True)
+        if state == STOPPED
+    ]  # fmt: skip
     for what, which, owner_id, data in (
-        ("message.accepted", new, caller.owner_id, {"status": state, "resent_of": row.id}),
+        ("message.accepted", new, caller.owner_id, {"status": status, "resent_of": row.id}),
         ("message.resent", row.id, row.owner_id, {"as": new, "by": caller.name}),
     ):
         record(tx, [Note(what, which, owner_id, row.user_id, at, data=data)])
+    record(tx, stopped)
     return new
 
 

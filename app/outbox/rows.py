@@ -26,6 +26,7 @@ _LOCKED = (
     message.c.id,
     message.c.owner_id,
     message.c.user_id,
+    message.c.scope,
     message.c.account_id,
     message.c.is_draft,
     message.c.status,
