@@ -7,14 +7,14 @@ source is the same.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from app.errors import Fault, Notice, Refused
-from app.templates_engine.escape import clean_subject
+from app.templates_engine.escape import clean_subject, escape_html
 from app.templates_engine.scan import Mark, Piece, Place, Slot, Url, scan_plain
-from app.templates_engine.scan_html import Raw, Tag, Text, Visibility, scan_html
+from app.templates_engine.scan_html import Event, Raw, Tag, Text, Visibility, scan_html
 from app.templates_engine.text import derive_text
 from app.templates_engine.values import is_unicode
 
@@ -77,15 +77,7 @@ def compile_template(subject: str, body: str) -> CompiledTemplate:
     if is_html(body):
         kind: Literal["html", "text"] = "html"
         events = scan_html(body)
-        pieces: list[Piece] = []
-        for event in events:
-            if isinstance(event, Tag):
-                pieces += event.pieces
-            elif isinstance(event, Text | Raw):
-                pieces.append(event.source)
-            elif not isinstance(event, Visibility):
-                pieces.append(event)
-        program = _build(pieces)
+        program = _build(_list_pieces(events))
         text = _build(derive_text(events))
         if not _HTML_END.search(body):
             notices.append(
@@ -100,16 +92,25 @@ def compile_template(subject: str, body: str) -> CompiledTemplate:
         program = _build(scan_plain(body, Place.PLAIN))
     one_line = clean_subject(subject)
     heading = _build(scan_plain(one_line, Place.LINE))
-    for pointer, part in (("/subject", heading), ("/body", program)):
-        if part.stray_marks:
-            notices.append(
-                Notice(
-                    "optional_part_unbalanced",
-                    f"{part.stray_marks[0].strip()} has no partner and stays as it is written.",
-                    pointer,
-                )
-            )
+    notices += [*_warn_stray(heading, "/subject"), *_warn_stray(program, "/body")]
     return CompiledTemplate(subject, body, kind, heading, program, text, tuple(notices))
+
+
+def compile_piece(html: str, text: str) -> CompiledTemplate:
+    """Parse what stands below other texts, such as a signature: HTML, plain text or both.
+
+    What is not given is made of the other. Of HTML that is a whole document the tags that make it
+    one are dropped, so that it can stand inside another.
+    """
+    text = text.replace("\r\n", "\n")
+    source = html or escape_html(text).replace("\n", "<br>\n")
+    events = [each for each in scan_html(source) if not _is_frame(each)]
+    body = _build(_list_pieces(events))
+    plain = _build(scan_plain(text, Place.PLAIN) if text else derive_text(events))
+    kind: Literal["html", "text"] = "html" if html else "text"
+    return CompiledTemplate(
+        "", html or text, kind, _build(()), body, plain, tuple(_warn_stray(body, "/body"))
+    )
 
 
 def is_html(body: str) -> bool:
@@ -194,6 +195,26 @@ def _build(pieces: Iterable[Piece]) -> Program:
         tuple(stray),
         sum(map(len, texts)),
     )
+
+
+def _list_pieces(events: Iterable[Event]) -> Iterator[Piece]:
+    for event in events:
+        if isinstance(event, Tag):
+            yield from event.pieces
+        elif isinstance(event, Text | Raw):
+            yield event.source
+        elif not isinstance(event, Visibility):
+            yield event
+
+
+def _is_frame(event: Event) -> bool:
+    return isinstance(event, Tag) and event.name in ("html", "head", "body")
+
+
+def _warn_stray(program: Program, pointer: str) -> Iterator[Notice]:
+    if program.stray_marks:
+        detail = f"{program.stray_marks[0].strip()} has no partner and stays as it is written."
+        yield Notice("optional_part_unbalanced", detail, pointer)
 
 
 def _url_source(url: Url) -> str:
