@@ -5,6 +5,8 @@ A new router module is imported here and added to ``ROUTERS``; nothing else regi
 
 from fastapi import APIRouter
 
+from app.api.account_rights import router as account_rights_router
+from app.api.accounts import router as accounts_router
 from app.api.audit import router as audit_router
 from app.api.batch import router as batch_router
 from app.api.batches import router as batches_router
@@ -12,10 +14,13 @@ from app.api.config import router as config_router
 from app.api.config import scoped as scoped_config_routers
 from app.api.config_switch import scoped as switch_routers
 from app.api.describe import describe_api
+from app.api.domains import router as domains_router
 from app.api.events import router as events_router
 from app.api.keys import router as keys_router
 from app.api.messages import router as messages_router
+from app.api.password_links import router as password_links_router
 from app.api.probe import router as probe_router
+from app.api.providers import router as providers_router
 from app.api.scope_templates import scoped as scoped_template_routers
 from app.api.send import router as send_router
 from app.api.state import router as state_router
@@ -39,7 +44,12 @@ ROUTERS: list[APIRouter] = [
     events_router,
     webhooks_router,
     probe_router,
+    providers_router,
     config_router,
+    accounts_router,
+    account_rights_router,
+    password_links_router,
+    domains_router,
     *scoped_config_routers,
     *switch_routers,
     templates_router,

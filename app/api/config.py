@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from fastapi import Body as JsonBody
 from pydantic import BaseModel, WithJsonSchema
-from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from app.accounts.caller import Caller
@@ -28,12 +27,12 @@ from app.api.gate import (
     cut_page,
     decode_cursor,
 )
-from app.api.scope import ReadScope, Scope, WriteScope, make_routers, on_both
+from app.api.scope import ReadScope, Scope, WriteScope, make_three_routers, on_each
 from app.api.sign_in import TheAdmin, TheCaller, TheSender
 from app.configuration.document import describe_input
 from app.configuration.explain import explain
-from app.configuration.load import read_account
-from app.configuration.model import StoredAccount
+from app.configuration.load import ACCOUNTS, read_account
+from app.configuration.model import ACCOUNT_SCOPE, StoredAccount
 from app.configuration.remove import delete_configuration
 from app.configuration.resolve import resolve
 from app.configuration.save import Save, Saved, patch_configuration, put_configuration
@@ -43,7 +42,7 @@ from app.outbox.follow import configuration_removed
 from app.outbox.office import Office
 
 router = APIRouter(route_class=Route, tags=["configuration"])
-scoped = make_routers("configuration")
+scoped = make_three_routers("configuration")
 
 EXAMPLE = {
     "mode": "smtp",
@@ -118,7 +117,7 @@ async def show_effective(
     return explain(resolved, hide_global_bcc=caller.role == "user")
 
 
-@on_both(scoped, "GET", "")
+@on_each(scoped, "GET", "")
 async def read_scope_configuration(
     office: TheOffice, scope: ReadScope, response: Response
 ) -> Configuration:
@@ -141,7 +140,7 @@ async def put_global_configuration(
 ) -> Configuration:
     """Replace the common configuration. An absent secret stays as it is."""
     put = partial(put_configuration, apply_to_everyone=apply_to is not None)
-    return await _save(caller, office, scope, response, put, given, if_match)
+    return await save_configuration(caller, office, scope, response, put, given, if_match)
 
 
 @scoped[1].put("", responses={201: {"description": "Created"}})
@@ -158,10 +157,25 @@ async def put_user_configuration(
 ) -> Configuration:
     """Replace a user's configuration. What is absent is inherited; an absent secret stays."""
     put = partial(put_configuration, activate=activate)
-    return await _save(caller, office, scope, response, put, given, if_match)
+    return await save_configuration(caller, office, scope, response, put, given, if_match)
 
 
-@on_both(scoped, "PATCH", "")
+@scoped[2].put("")
+async def put_account_configuration(
+    caller: TheCaller,
+    office: TheOffice,
+    scope: WriteScope,
+    response: Response,
+    given: Given,
+    if_match: IfMatch = None,
+) -> Configuration:
+    """Replace an account's configuration. What is absent is inherited; an absent secret stays."""
+    return await save_configuration(
+        caller, office, scope, response, put_configuration, given, if_match
+    )
+
+
+@on_each(scoped, "PATCH", "")
 async def patch_scope_configuration(
     caller: TheCaller,
     office: TheOffice,
@@ -171,10 +185,12 @@ async def patch_scope_configuration(
     if_match: IfMatch = None,
 ) -> Configuration:
     """Merge into a configuration (RFC 7396); null removes, also a secret."""
-    return await _save(caller, office, scope, response, patch_configuration, given, if_match)
+    return await save_configuration(
+        caller, office, scope, response, patch_configuration, given, if_match
+    )
 
 
-@on_both(scoped, "DELETE", "", status_code=204)
+@on_each(scoped, "DELETE", "", status_code=204)
 async def delete_scope_configuration(
     caller: TheCaller, office: TheOffice, scope: WriteScope, if_match: IfMatch = None
 ) -> None:
@@ -182,13 +198,13 @@ async def delete_scope_configuration(
     at = office.clock()
 
     def run(tx: Connection) -> None:
-        removed = delete_configuration(tx, caller, scope.user, at, partial(check_match, if_match))
+        removed = delete_configuration(tx, caller, scope.name, at, partial(check_match, if_match))
         configuration_removed(tx, removed.scope, removed.id, at)
 
     await office.db.write(run)
 
 
-async def _save(
+async def save_configuration(
     caller: Caller,
     office: Office,
     scope: Scope,
@@ -197,10 +213,12 @@ async def _save(
     given: Mapping[str, Any],
     if_match: str | None,
 ) -> dict[str, Any]:
+    """Run a verb that saves, tell the mail that waits, and answer what is stored."""
     save = Save(
         vault=office.vault,
         policy=office.policy(any_port=caller.is_admin),
         caller=caller,
+        scope=scope.name,
         user=scope.user,
         at=office.clock(),
         check_version=partial(check_match, if_match),
@@ -223,7 +241,9 @@ async def _save(
 
 
 def _list_accounts(tx: Connection, after: str | None, limit: int) -> list[StoredAccount]:
-    query = select(account).where(account.c.is_default, account.c.removed_at.is_(None))
+    query = ACCOUNTS.where(
+        account.c.removed_at.is_(None), ~account.c.scope.startswith(ACCOUNT_SCOPE)
+    )
     if after is not None:
         query = query.where(account.c.scope > after)
     rows = tx.execute(query.order_by(account.c.scope).limit(limit)).mappings()

@@ -17,7 +17,7 @@ from app.api.body import show_instant
 from app.api.scope import Scope
 from app.configuration.document import describe_answer
 from app.configuration.load import find_account
-from app.configuration.model import StoredAccount
+from app.configuration.model import ACCOUNT_SCOPE, StoredAccount
 from app.configuration.show import show_document
 from app.db import now
 from app.errors import Missing
@@ -80,6 +80,12 @@ def read_shown(tx: Connection, scope: Scope) -> tuple[StoredAccount, dict[str, A
             "per_connection": limits.per_connection,
         },
         "paused_at": show_instant(stored.paused_at),
+    }
+    known |= {
+        "id": stored.id,
+        "kind": "group" if stored.user_id is None else "personal",
+        "holder": stored.user_id,
+        "is_default": not stored.scope.startswith(ACCOUNT_SCOPE),
     }
     if stored.user_id is not None:
         person = read_person(tx, stored.user_id)

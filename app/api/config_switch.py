@@ -10,13 +10,13 @@ from app.accounts.people import read_person
 from app.api.body import Body, Choice
 from app.api.config_answer import Configuration, answer, change, read_shown
 from app.api.gate import TheOffice
-from app.api.scope import ReadScope, WriteScope, make_routers, on_both
+from app.api.scope import ReadScope, WriteScope, make_three_routers, on_each
 from app.api.sign_in import TheAdmin, TheCaller
 from app.configuration import password as passwords
 from app.configuration import switch
 from app.configuration.model import StoredAccount
 
-scoped = make_routers("configuration")
+scoped = make_three_routers("configuration")
 
 
 class ActiveScopeBody(Body):
@@ -62,7 +62,7 @@ async def read_active_scope(office: TheOffice, scope: ReadScope) -> ShownActiveS
     return ShownActiveScope(active_scope="personal" if personal else "global")
 
 
-@on_both(scoped, "GET", "/password")
+@on_each(scoped, "GET", "/password")
 async def read_scope_password(
     caller: TheCaller, office: TheOffice, scope: WriteScope, response: Response
 ) -> ShownPassword:
@@ -74,7 +74,7 @@ async def read_scope_password(
     return ShownPassword(password=password)
 
 
-@on_both(scoped, "POST", "/secret")
+@on_each(scoped, "POST", "/secret")
 async def enter_scope_password(
     caller: TheCaller, office: TheOffice, scope: WriteScope, response: Response, given: SecretBody
 ) -> Configuration:
@@ -87,7 +87,7 @@ async def enter_scope_password(
     return await change(office, scope, response, run, at)
 
 
-@on_both(scoped, "POST", "/pause")
+@on_each(scoped, "POST", "/pause")
 async def pause_scope(
     caller: TheAdmin, office: TheOffice, scope: WriteScope, response: Response
 ) -> Configuration:
@@ -100,7 +100,7 @@ async def pause_scope(
     return answer(response, *await office.db.read(read_shown, scope))
 
 
-@on_both(scoped, "POST", "/resume")
+@on_each(scoped, "POST", "/resume")
 async def resume_scope(
     caller: TheAdmin, office: TheOffice, scope: WriteScope, response: Response
 ) -> Configuration:

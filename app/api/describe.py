@@ -88,6 +88,7 @@ _TAGS = [
     {"name": "configuration", "description": "What a scope has set; what a send would use."},
     {"name": "templates", "description": "Texts and macros."},
     {"name": "test", "description": "Try a mail server, step by step."},
+    {"name": "providers", "description": "What mail providers publish; the servers of an address."},
     {"name": "users", "description": "Who the ERP's user ids stand for."},
     {"name": "keys", "description": "API keys."},
     {"name": "webhooks", "description": "Events pushed to your programs."},

@@ -19,7 +19,7 @@ from app.api.gate import (
     cut_page,
     decode_cursor,
 )
-from app.api.scope import ReadScope, WriteScope, make_routers, on_both
+from app.api.scope import ReadScope, WriteScope, make_routers, on_each
 from app.api.sign_in import TheCaller
 from app.api.templates import ShownNotice, TheLanguage, TheName, show_notices
 from app.configuration import stored_templates
@@ -77,7 +77,7 @@ class Version(BaseModel):
     saved_by: str
 
 
-@on_both(scoped, "GET", "/templates/{name}")
+@on_each(scoped, "GET", "/templates/{name}")
 async def read_scope_template(
     office: TheOffice,
     scope: ReadScope,
@@ -94,7 +94,7 @@ async def read_scope_template(
     return _tag(response, await office.db.read(read))
 
 
-@on_both(scoped, "PUT", "/templates/{name}", responses={201: {"description": "Created"}})
+@on_each(scoped, "PUT", "/templates/{name}", responses={201: {"description": "Created"}})
 async def put_scope_template(
     caller: TheCaller,
     office: TheOffice,
@@ -122,7 +122,7 @@ async def put_scope_template(
     return _tag(response, await office.db.write(put))
 
 
-@on_both(scoped, "DELETE", "/templates/{name}", status_code=204)
+@on_each(scoped, "DELETE", "/templates/{name}", status_code=204)
 async def delete_scope_template(
     caller: TheCaller,
     office: TheOffice,
@@ -141,7 +141,7 @@ async def delete_scope_template(
     await office.db.write(delete)
 
 
-@on_both(scoped, "GET", "/templates/{name}/versions")
+@on_each(scoped, "GET", "/templates/{name}/versions")
 async def list_scope_template_versions(
     office: TheOffice,
     scope: ReadScope,
@@ -172,7 +172,7 @@ async def list_scope_template_versions(
     )
 
 
-@on_both(scoped, "GET", "/templates/{name}/versions/{version}")
+@on_each(scoped, "GET", "/templates/{name}/versions/{version}")
 async def read_scope_template_version(
     office: TheOffice,
     scope: ReadScope,

@@ -42,6 +42,7 @@ SMTP: Mapping[str, Kind] = {
     "username": text(512),
     "password": PASSWORD,
     "password_mode": choice("stored", "ask", "awaiting"),
+    "password_encoding": choice("utf8", "ascii"),
     "timeout_ms": number(1, _HOUR_MS),
     "batch_limit": number(0, 1_000_000),
     "batch_wait_s": number(0, 86_400, whole=False),
@@ -50,8 +51,33 @@ SMTP: Mapping[str, Kind] = {
     "ca_pem": CA_PEM,
     "allow_insecure_auth": FLAG,
 }
+# The mailbox of the account; absent: it cannot receive. ``enabled: false`` keeps what is set.
+INCOMING: Mapping[str, Kind] = {
+    "enabled": FLAG,
+    "protocol": choice("imap", "pop3"),
+    "host": HOST,
+    "port": number(1, 65_535),
+    "connection": choice("auto", "plaintext", "starttls", "ssl_tls"),
+    "auth": choice("auto", "plain", "login", "cram_md5", "xoauth2"),
+    "username": text(512),
+    "password": PASSWORD,
+    "timeout_ms": number(1, _HOUR_MS),
+    "tls_verify": FLAG,
+    "ca_pem": CA_PEM,
+    "allow_insecure_auth": FLAG,
+}
 SENDER: Mapping[str, Kind] = {"address": ADDRESS, "name": text(256), "return_path": ADDRESS}
+# What an account says of itself alone: nothing of it is inherited.
+OWN: Mapping[str, Kind] = {
+    "name": text(256),
+    "outgoing": FLAG,
+    "senders": MAILBOXES,
+    "always_use_address": FLAG,
+    "always_use_name": FLAG,
+    "sent_copy": choice("auto", "off", "folder", "cc", "bcc"),
+}
 FIELDS: Mapping[str, Kind] = {
+    **OWN,
     "mode": choice("smtp", "draft"),
     "reply_to": MAILBOXES,
     "cc": MAILBOXES,
@@ -79,8 +105,16 @@ SHOWN = frozenset(
         "slowed",
         "limits",
         "paused_at",
+        "id",
+        "kind",
+        "holder",
+        "is_default",
+        "rights",
+        "consent",
+        "attachment_password_set",
+        "warnings",
     )
-) | {"attachment_password_set", "warnings"}
+)
 SHOWN_OF_SMTP = frozenset(("password_set", "effective_port"))
 
 
@@ -90,22 +124,27 @@ class Draft:
 
     document: as it is stored. password: None is not given, "" explicitly none.
     attachment_password: one that was given. wants_awaiting: the owner shall enter the password.
+    incoming_password: the mailbox's, where it is another one; None and "" as above.
     """
 
     document: dict[str, Any]
     password: str | None = field(default=None, repr=False)
     wants_awaiting: bool = False
     attachment_password: str | None = field(default=None, repr=False)
+    incoming_password: str | None = field(default=None, repr=False)
     notices: tuple[Notice, ...] = ()
 
 
 def read_document(raw: Mapping[str, Any]) -> tuple[Draft, list[Fault]]:
     """Read a whole configuration; null equals absent, an empty block too."""
     faults: list[Fault] = []
-    given = {name: value for name, value in raw.items() if name not in ("smtp", "sender")}
-    document = _read_members(given, FIELDS, SHOWN, "", faults)
-    smtp = _read_block(raw.get("smtp"), "/smtp", SMTP, SHOWN_OF_SMTP, faults)
-    sender = _read_block(raw.get("sender"), "/sender", SENDER, frozenset(), faults)
+    blocks = ("smtp", "sender", "incoming")
+    given = {name: value for name, value in raw.items() if name not in blocks}
+    document = read_members(given, FIELDS, SHOWN, "", faults)
+    smtp = read_block(raw.get("smtp"), "/smtp", SMTP, SHOWN_OF_SMTP, faults)
+    sender = read_block(raw.get("sender"), "/sender", SENDER, frozenset(), faults)
+    incoming = read_block(raw.get("incoming"), "/incoming", INCOMING, SHOWN_OF_SMTP, faults)
+    incoming_password = incoming.pop("password", None)
     password = smtp.pop("password", None)
     password_mode = smtp.pop("password_mode", None)
     if password_mode == "ask":
@@ -113,35 +152,38 @@ def read_document(raw: Mapping[str, Any]) -> tuple[Draft, list[Fault]]:
     if sender:
         _take_name_from_address(raw["sender"], sender)
     # In a block an empty text and an absent one are the same: blocks are never mixed.
-    for name, block in (("smtp", smtp), ("sender", sender)):
+    for name, block in zip(blocks, (smtp, sender, incoming), strict=True):
         if kept := {member: value for member, value in block.items() if value != ""}:
             document[name] = kept
     attachment_password, notices = _check_attachment_password(document, faults)
-    return (
-        Draft(document, password, password_mode == "awaiting", attachment_password, notices),
-        faults,
+    wants_awaiting = password_mode == "awaiting"
+    draft = Draft(
+        document, password, wants_awaiting, attachment_password, incoming_password, notices
     )
+    return draft, faults
 
 
-def _read_block(
+def read_block(
     raw: object, pointer: str, kinds: Mapping[str, Kind], shown: frozenset[str], faults: list[Fault]
 ) -> dict[str, Any]:
+    """Read a block of members; what is no object is a fault. shown: accepted and ignored."""
     if raw is None:
         return {}
     if not isinstance(raw, Mapping):
         faults.append(Fault(pointer, "wrong_type", "Give an object."))
         return {}
-    expanded = expand_port(raw, pointer, faults) if "port" in kinds else raw
-    return _read_members(expanded, kinds, shown, pointer, faults)
+    expanded = expand_port(raw, pointer, faults) if kinds is SMTP else raw
+    return read_members(expanded, kinds, shown, pointer, faults)
 
 
-def _read_members(
+def read_members(
     given: Mapping[str, Any],
     kinds: Mapping[str, Kind],
     shown: frozenset[str],
     pointer: str,
     faults: list[Fault],
 ) -> dict[str, Any]:
+    """Read every member by its kind; null equals absent, an unknown one is a fault."""
     read = {}
     for name, value in given.items():
         where = f"{pointer}/{escape_pointer(name)}"
@@ -172,7 +214,8 @@ def _check_attachment_password(
     return normalised, tuple(notices)
 
 
-def _describe(kinds: Mapping[str, Kind]) -> dict[str, Any]:
+def describe_kinds(kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    """Return the JSON schema of an object with these members."""
     return {
         "type": "object",
         "additionalProperties": False,
@@ -182,14 +225,18 @@ def _describe(kinds: Mapping[str, Kind]) -> dict[str, Any]:
 
 def describe_input() -> dict[str, Any]:
     """Return the JSON schema of a configuration as it is given."""
-    smtp, schema = _describe(SMTP), _describe(FIELDS)
+    smtp, schema = describe_kinds(SMTP), describe_kinds(FIELDS)
     smtp["properties"]["port"] = {
         "anyOf": [
             smtp["properties"]["port"],
             {"type": "string", "examples": ["587 AUTH:LOGIN CONN:STARTTLS LIMITE:12 WAIT:15.5"]},
         ]
     }
-    schema["properties"] |= {"smtp": smtp, "sender": _describe(SENDER)}
+    schema["properties"] |= {
+        "smtp": smtp,
+        "sender": describe_kinds(SENDER),
+        "incoming": describe_kinds(INCOMING),
+    }
     return schema
 
 
@@ -197,12 +244,15 @@ def describe_answer() -> dict[str, Any]:
     """Return the JSON schema of a configuration as it is shown: without secrets, and more."""
     schema = describe_input()
     smtp = schema["properties"]["smtp"]["properties"]
-    del smtp["password"]
+    incoming = schema["properties"]["incoming"]["properties"]
+    del smtp["password"], incoming["password"]
     del schema["properties"]["attachment_password"]
     smtp["port"] = {"type": "integer"}
-    smtp |= {"effective_port": {"type": "integer"}, "password_set": {"type": "boolean"}}
+    beside = {"effective_port": {"type": "integer"}, "password_set": {"type": "boolean"}}
+    smtp |= beside
+    incoming |= beside
     mailbox = {"address": {"type": "string"}, "name": {"type": "string"}}
-    for name in ("reply_to", "cc", "bcc"):
+    for name in ("reply_to", "cc", "bcc", "senders"):
         schema["properties"][name] = {
             "type": "array",
             "items": {"type": "object", "properties": mailbox},
@@ -212,6 +262,10 @@ def describe_answer() -> dict[str, Any]:
         "scope": {"type": "string", "examples": ["users/anna"]},
         "user": {"type": "string"},
         "active_scope": {"type": "string", "enum": ["global", "personal"]},
+        "id": {"type": "string", "description": "The account, see `/accounts`."},
+        "kind": {"type": "string", "enum": ["group", "personal"]},
+        "holder": {"type": ["string", "null"], "description": "Of a personal account."},
+        "is_default": {"type": "boolean", "description": "Of its holder, or of everybody."},
         "version": {"type": "integer", "description": "The ETag."},
         "updated_at": instant,
         "state": {

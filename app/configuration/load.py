@@ -4,18 +4,32 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, select
+from sqlalchemy import RowMapping, Select, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from app.configuration.model import SmtpSettings, StoredAccount, name_scope, read_smtp
+from app.configuration.model import (
+    ACCOUNT_SCOPE,
+    Domain,
+    SmtpSettings,
+    StoredAccount,
+    read_mailbox_server,
+    read_server,
+)
 from app.configuration.secrets import open_for_target
-from app.configuration.tables import account
-from app.db import lock_rows, new_id
+from app.configuration.tables import account, mail_domain
+from app.db import new_id
 from app.errors import Missing
 from app.vault import CannotOpen, Vault
 
-_BY_ID = select(account).where(account.c.id == bindparam("id"))  # built once: the worker's way
+# An account with its e-mail domain's settings; built once, it is the worker's way too.
+ACCOUNTS = select(
+    account, mail_domain.c.version.label("domain_version"), mail_domain.c.settings.label("shared")
+).select_from(account.outerjoin(mail_domain, mail_domain.c.name == account.c.domain))
+_BY_ID = ACCOUNTS.where(account.c.id == bindparam("id"))
+_BY_SCOPE = ACCOUNTS.where(
+    account.c.scope == bindparam("scope"), account.c.is_default, account.c.removed_at.is_(None)
+)
 
 
 def load_account(tx: Connection, account_id: str) -> StoredAccount | None:
@@ -26,33 +40,27 @@ def load_account(tx: Connection, account_id: str) -> StoredAccount | None:
 
 def find_account(tx: Connection, scope: str) -> StoredAccount | None:
     """Return the configuration that a scope has stored; None where it has none."""
-    query = select(account).where(
-        account.c.scope == scope, account.c.is_default, account.c.removed_at.is_(None)
-    )
-    row = tx.execute(query).mappings().first()
+    row = tx.execute(_BY_SCOPE, {"scope": scope}).mappings().first()
     return None if row is None else read_account(row)
 
 
 def lock_account(tx: Connection, scope: str) -> StoredAccount:
     """Return a scope's configuration, locked until the commit; raise ``Missing`` without one."""
-    query = select(account).where(
-        account.c.scope == scope, account.c.is_default, account.c.removed_at.is_(None)
-    )
-    row = tx.execute(lock_rows(tx, query)).mappings().first()
+    row = tx.execute(_lock(tx, _BY_SCOPE), {"scope": scope}).mappings().first()
     if row is None:
         raise Missing(f"Nothing is stored for {scope}.", code="configuration_not_found")
     return read_account(row)
 
 
-def claim_account(tx: Connection, user: str | None, at: datetime) -> StoredAccount:
+def claim_account(tx: Connection, scope: str, user: str | None, at: datetime) -> StoredAccount:
     """Return a scope's row, locked, also one that was removed or never there (``removed_at``).
 
-    The row of a removed configuration is used again: mail that waits names it.
+    user: who holds it. The row of a removed configuration is used again: mail that waits names it.
     """
     insert = sqlite.insert if tx.dialect.name == "sqlite" else postgresql.insert
     fresh = insert(account).values(
-        id=new_id(at),
-        scope=name_scope(user),
+        id=scope.removeprefix(ACCOUNT_SCOPE) if scope.startswith(ACCOUNT_SCOPE) else new_id(at),
+        scope=scope,
         user_id=user,
         is_default=True,
         version=0,
@@ -63,22 +71,33 @@ def claim_account(tx: Connection, user: str | None, at: datetime) -> StoredAccou
         removed_at=at,
     )
     tx.execute(fresh.on_conflict_do_nothing())
-    query = select(account).where(account.c.scope == name_scope(user), account.c.is_default)
-    return read_account(tx.execute(lock_rows(tx, query)).mappings().one())
+    query = _lock(tx, ACCOUNTS.where(account.c.scope == scope, account.c.is_default))
+    return read_account(tx.execute(query).mappings().one())
+
+
+def _lock(tx: Connection, query: Select[Any]) -> Select[Any]:
+    # Not the domain's row: PostgreSQL locks no side of an outer join that may be null.
+    return query if tx.dialect.name == "sqlite" else query.with_for_update(of=account)
 
 
 def read_account(row: RowMapping | Mapping[str, Any]) -> StoredAccount:
-    """Return a row of ``account`` as a value."""
+    """Return a row of ``ACCOUNTS`` as a value."""
+    document, domain = row["settings"], None
+    if row["shared"] is not None:
+        domain = Domain(row["domain"], row["domain_version"], row["shared"])
     return StoredAccount(
         id=row["id"],
         scope=row["scope"],
         user_id=row["user_id"],
         version=row["version"],
-        document=row["settings"],
-        settings=read_smtp(row["settings"].get("smtp"), row["password_state"]),
+        document=document,
+        settings=read_server(document, domain, row["password_state"]),
+        incoming=read_mailbox_server(document, domain),
+        domain=domain,
         password=row["password"],
         password_state=row["password_state"],
         password_owner=row["password_owner"],
+        incoming_password=row["incoming_password"],
         attachment_password=row["attachment_password"],
         paused_at=row["paused_at"],
         updated_at=row["updated_at"],
@@ -114,6 +133,11 @@ def can_use_password(vault: Vault, stored: StoredAccount, settings: SmtpSettings
 def place_password(account_id: str) -> str:
     """Return where an account's SMTP password is sealed to stand."""
     return f"account:{account_id}:password"
+
+
+def place_incoming_password(account_id: str) -> str:
+    """Return where the password of an account's mailbox is sealed to stand."""
+    return f"account:{account_id}:incoming_password"
 
 
 def place_attachment_password(account_id: str) -> str:

@@ -16,10 +16,12 @@ Connection = Literal["auto", "plaintext", "starttls", "ssl_tls"]
 Auth = Literal["auto", "none", "plain", "login", "cram_md5", "ntlm", "xoauth2"]
 PasswordMode = Literal["stored", "ask", "awaiting"]
 PasswordState = Literal["none", "stored", "awaiting"]
-ActiveScope = Literal["global", "personal"]
+ActiveScope = Literal["global", "personal", "account"]
 Mode = Literal["smtp", "draft"]
+Protocol = Literal["imap", "pop3"]
 
 GLOBAL = "global"
+ACCOUNT_SCOPE = "accounts/"  # and the id: an account that is nobody's default
 NEVER = "Never"  # NOTIFY=NEVER (RFC 3461 §4.1); it combines with no other keyword
 
 DEFAULT_LANGUAGE = "pl"
@@ -42,6 +44,7 @@ SMTP_DEFAULTS: Mapping[str, Any] = {
     "auth": "auto",
     "username": None,
     "password_mode": "stored",
+    "password_encoding": "utf8",
     "timeout_ms": 30_000,
     "batch_limit": None,
     "batch_wait_s": 0,
@@ -52,6 +55,30 @@ SMTP_DEFAULTS: Mapping[str, Any] = {
 }
 # RFC 8314 §3.3 and RFC 6409 §3.1; 25 for clear text, as Crésus has it.
 DEFAULT_PORTS: Mapping[str, int] = {"ssl_tls": 465, "starttls": 587, "auto": 587, "plaintext": 25}
+# RFC 8314 §3.2: TLS from the first byte unless something else is said.
+INCOMING_PORTS: Mapping[tuple[str, str], int] = {
+    ("imap", "ssl_tls"): 993,
+    ("imap", "auto"): 993,
+    ("imap", "starttls"): 143,
+    ("imap", "plaintext"): 143,
+    ("pop3", "ssl_tls"): 995,
+    ("pop3", "auto"): 995,
+    ("pop3", "starttls"): 110,
+    ("pop3", "plaintext"): 110,
+}
+# Members of ``incoming`` that say which server it is; the others are about what is collected.
+INCOMING_SERVER = (
+    "protocol",
+    "host",
+    "port",
+    "connection",
+    "auth",
+    "username",
+    "timeout_ms",
+    "tls_verify",
+    "ca_pem",
+    "allow_insecure_auth",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +96,7 @@ class SmtpSettings:
     auth: Auth = "auto"
     username: str | None = None
     password_mode: PasswordMode = "stored"
+    password_encoding: Literal["utf8", "ascii"] = "utf8"
     timeout_ms: int = 30_000
     batch_limit: int | None = None
     batch_wait_s: float = 0
@@ -85,8 +113,28 @@ class SmtpSettings:
     @property
     def server(self) -> str:
         """``smtp.firma.example:587``, an IPv6 literal in brackets."""
-        host = f"[{self.host}]" if ":" in self.host and "[" not in self.host else self.host
-        return f"{host}:{self.port}"
+        return _name_server(self.host, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingSettings:
+    """A mailbox's server (IMAP or POP3) and how to speak with it; ``port`` is the effective one."""
+
+    protocol: Protocol
+    host: str
+    port: int
+    connection: Connection = "auto"
+    auth: Auth = "auto"
+    username: str | None = None
+    timeout_ms: int = 30_000
+    tls_verify: bool = True
+    ca_pem: str | None = field(default=None, repr=False)
+    allow_insecure_auth: bool = False
+
+    @property
+    def server(self) -> str:
+        """``imap.firma.example:993``, an IPv6 literal in brackets."""
+        return _name_server(self.host, self.port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +148,11 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class StoredAccount:
-    """One row of ``account``; ``settings`` is its own server, None where it has no ``smtp.host``."""
+    """One row of ``account``.
+
+    settings: its own server or the one of its e-mail domain (``server_origin`` says which: its
+    scope, or ``domain``); None where it has neither. incoming: the same for the mailbox.
+    """
 
     id: str
     scope: str
@@ -108,18 +160,64 @@ class StoredAccount:
     version: int
     document: Mapping[str, Any]
     settings: SmtpSettings | None
+    incoming: IncomingSettings | None
+    domain: "Domain | None"
     password: bytes | None = field(repr=False)
     password_state: PasswordState
     password_owner: str | None
+    incoming_password: bytes | None = field(repr=False)
     attachment_password: bytes | None = field(repr=False)
     paused_at: datetime | None
     updated_at: datetime
     removed_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """Server settings for every address of an e-mail domain.
+
+    document: ``smtp`` and ``incoming`` without logins, ``username`` (``address`` or ``local_part``:
+    what an account logs in with that names no user), ``max_attachment_bytes``.
+    """
+
+    name: str
+    version: int
+    document: Mapping[str, Any]
+    updated_at: datetime | None = None
+
+
+def name_domain(document: Mapping[str, Any]) -> str | None:
+    """Return the e-mail domain of a configuration's own sender."""
+    address = document.get("sender", {}).get("address")
+    return Mailbox(address).domain.lower() if address else None
+
+
+def merge_domain(
+    block: Mapping[str, Any] | None, name: str, address: str | None, domain: Domain | None
+) -> Mapping[str, Any] | None:
+    """Return a ``smtp`` or ``incoming`` block with the domain's server where it names none.
+
+    What the account says beside the server (user name, lots, timeouts) stands.
+    """
+    shared = domain.document.get(name) if domain else None
+    if not shared or not address or (block and block.get("host")):
+        return block
+    assert domain is not None
+    whole = (
+        address if domain.document.get("username") != "local_part" else address.rpartition("@")[0]
+    )
+    login = {} if shared.get("auth") == "none" else {"username": whole}
+    return {**shared, **login, **(block or {})}
+
+
 def name_scope(user: str | None) -> str:
     """Return the scope of a user's own configuration, or the global one."""
     return GLOBAL if user is None else f"users/{user}"
+
+
+def name_object(scope: str) -> str:
+    """Return how the audit names a configuration: by its path."""
+    return scope if scope.startswith(ACCOUNT_SCOPE) else f"config/{scope}"
 
 
 def default_port(connection: str) -> int:
@@ -141,6 +239,37 @@ def read_smtp(
     return SmtpSettings(**members)
 
 
+def read_incoming(block: Mapping[str, Any] | None) -> IncomingSettings | None:
+    """Return an ``incoming`` block as settings; None where it names no host or is switched off."""
+    if not block or not block.get("host") or block.get("enabled") is False:
+        return None
+    members = {name: block[name] for name in INCOMING_SERVER if block.get(name) is not None}
+    members.setdefault("protocol", "imap")
+    way = members["protocol"], members.get("connection", "auto")
+    members.setdefault("port", INCOMING_PORTS[way])
+    return IncomingSettings(**members)
+
+
+def read_server(
+    document: Mapping[str, Any], domain: Domain | None, password_state: PasswordState
+) -> SmtpSettings | None:
+    """Return the mail server of a configuration: its own, else its domain's."""
+    address = document.get("sender", {}).get("address")
+    return read_smtp(merge_domain(document.get("smtp"), "smtp", address, domain), password_state)
+
+
+def read_mailbox_server(
+    document: Mapping[str, Any], domain: Domain | None
+) -> IncomingSettings | None:
+    """Return the mailbox's server; its user name, where none is given, is the one that sends."""
+    address = document.get("sender", {}).get("address")
+    if "incoming" not in document:
+        return None
+    block = merge_domain(document["incoming"], "incoming", address, domain) or {}
+    login = document.get("smtp", {}).get("username") or address
+    return read_incoming({"username": login, **block})
+
+
 def read_sender(block: Mapping[str, Any] | None) -> Sender | None:
     """Return a stored ``sender`` block; None where it names no address."""
     return Sender(**block) if block and block.get("address") else None
@@ -149,3 +278,7 @@ def read_sender(block: Mapping[str, Any] | None) -> Sender | None:
 def read_mailboxes(stored: list[dict[str, str]]) -> tuple[Mailbox, ...]:
     """Return a stored list of mailboxes."""
     return tuple(Mailbox(each["address"], each["name"]) for each in stored)
+
+
+def _name_server(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host and "[" not in host else f"{host}:{port}"

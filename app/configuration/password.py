@@ -1,5 +1,6 @@
 """The SMTP password of a configuration: what a save does to it, entering it, revealing it."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -9,9 +10,23 @@ from sqlalchemy.engine import Connection
 from app.accounts import audit
 from app.accounts.caller import Caller
 from app.configuration.document import PASSWORD, Draft
-from app.configuration.load import can_use_password, lock_account, open_password, place_password
-from app.configuration.model import PasswordState, SmtpSettings, StoredAccount
-from app.configuration.secrets import seal_for_target
+from app.configuration.load import (
+    can_use_password,
+    lock_account,
+    open_password,
+    place_incoming_password,
+    place_password,
+)
+from app.configuration.model import (
+    Domain,
+    PasswordState,
+    SmtpSettings,
+    StoredAccount,
+    name_object,
+    read_mailbox_server,
+    read_server,
+)
+from app.configuration.secrets import open_for_target, seal_for_target
 from app.configuration.tables import account
 from app.errors import Conflict, Denied, Fault, Missing, Notice, refuse
 from app.vault import CannotOpen, Vault
@@ -59,6 +74,30 @@ def decide_password(
     return Kept("awaiting", notices=(Notice(code, detail, "/smtp/password"),))
 
 
+def decide_incoming_password(
+    vault: Vault, before: StoredAccount, draft: Draft, domain: Domain | None
+) -> bytes | None:
+    """Return the mailbox's sealed password when ``draft`` replaces ``before``.
+
+    Given with the mail server's alone, that one opens the mailbox of the same user name too.
+    """
+    settings = read_mailbox_server(draft.document, domain)
+    if settings is None:
+        return None
+    place = place_incoming_password(before.id)
+    given = draft.incoming_password
+    smtp = read_server(draft.document, domain, "none")
+    if given is None and smtp is not None and smtp.username == settings.username:
+        given = draft.password
+    if given:
+        return seal_for_target(vault, given, place, settings)
+    if given is None and before.incoming_password is not None:
+        with suppress(CannotOpen):
+            open_for_target(vault, before.incoming_password, place, settings)
+            return before.incoming_password
+    return None
+
+
 def enter_password(
     tx: Connection, vault: Vault, caller: Caller, scope: str, given: object, at: datetime
 ) -> StoredAccount:
@@ -85,12 +124,15 @@ def enter_password(
             password=seal_for_target(vault, password, place_password(stored.id), settings),
             password_state="stored",
             password_owner=caller.owner_id,
+            incoming_password=decide_incoming_password(
+                vault, stored, Draft(dict(stored.document), password), stored.domain
+            ),
             version=stored.version + 1,
             updated_at=at,
         )
     )
     audit.record(
-        tx, caller, "config.secret", f"config/{scope}",
+        tx, caller, "config.secret", name_object(scope),
         {"password_set": stored.password is not None}, {"password_set": True}, at,
     )  # fmt: skip
     return stored
@@ -114,5 +156,5 @@ def reveal_password(tx: Connection, vault: Vault, caller: Caller, scope: str, at
         ) from None
     if password is None:
         raise Missing("No password is stored here.", code="password_not_set")
-    audit.record(tx, caller, "password.reveal", f"config/{scope}", None, None, at)
+    audit.record(tx, caller, "password.reveal", name_object(scope), None, None, at)
     return password

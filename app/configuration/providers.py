@@ -1,106 +1,29 @@
-"""Mail providers as data: from an address to the server that sends for it.
+"""Mail providers: from an address, a host or an id to what the provider publishes (``provider_data``).
 
-A domain of a customer's own does not tell who hosts it; then the person chooses the provider, or
-``guess_server`` proposes the usual name, and a probe shows whether it is right. Facts as the providers
-publish them; what a server really does is for the probe to say.
+A domain of a customer's own does not tell who hosts it; then the MX does, or the person chooses the
+provider, or ``guess_server`` proposes the usual name, and a probe shows whether it is right.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Mapping
 
-from app.configuration.model import Connection
-
-# app_password: the account's own password is refused, one made for programs is needed.
-# oauth2: basic sign-in is switched off. enable_smtp: an administrator has to allow it first.
-# enable_programs: mail programs have to be allowed in the mailbox first.
-# server_name: the customer's panel shows the name of the server.
-Advice = Literal["app_password", "oauth2", "enable_smtp", "enable_programs", "server_name"]
-
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """One provider. host: "" where it differs by customer. domains: those it gives addresses in."""
-
-    id: str
-    name: str
-    host: str
-    port: int
-    connection: Connection
-    domains: tuple[str, ...] = ()
-    advice: Advice | None = None
-
-
-PROVIDERS: Sequence[Provider] = (
-    Provider(
-        "gmail", "Gmail, Google Workspace", "smtp.gmail.com", 465, "ssl_tls",
-        ("gmail.com", "googlemail.com"), "app_password",
-    ),
-    Provider("m365", "Microsoft 365", "smtp.office365.com", 587, "starttls", (), "enable_smtp"),
-    Provider(
-        "outlook", "Outlook.com", "smtp-mail.outlook.com", 587, "starttls",
-        ("outlook.com", "hotmail.com", "live.com", "outlook.fr", "hotmail.fr"), "oauth2",
-    ),
-    Provider("home", "home.pl", "", 465, "ssl_tls", (), "server_name"),
-    Provider("nazwa", "nazwa.pl", "", 465, "ssl_tls", (), "server_name"),
-    Provider(
-        "onet", "Onet Poczta", "smtp.poczta.onet.pl", 465, "ssl_tls",
-        ("onet.pl", "op.pl", "poczta.onet.pl", "vp.pl", "onet.eu"), "enable_programs",
-    ),
-    Provider("wp", "WP Poczta", "smtp.wp.pl", 465, "ssl_tls", ("wp.pl",), "enable_programs"),
-    Provider("o2", "o2", "poczta.o2.pl", 465, "ssl_tls", ("o2.pl", "tlen.pl"), "enable_programs"),
-    Provider(
-        "interia", "Interia", "poczta.interia.pl", 465, "ssl_tls",
-        ("interia.pl", "interia.eu", "interia.com", "poczta.fm"), "enable_programs",
-    ),
-    Provider("ovh", "OVHcloud (MX Plan)", "ssl0.ovh.net", 465, "ssl_tls"),
-    Provider("gandi", "Gandi", "mail.gandi.net", 465, "ssl_tls"),
-    Provider("ionos", "IONOS", "smtp.ionos.com", 465, "ssl_tls"),
-    Provider(
-        "infomaniak", "Infomaniak", "mail.infomaniak.com", 465, "ssl_tls",
-        ("ik.me", "etik.com", "ikmail.com"),
-    ),
-    Provider("hostpoint", "Hostpoint", "asmtp.mail.hostpoint.ch", 465, "ssl_tls"),
-    Provider("bluewin", "Bluewin", "smtpauths.bluewin.ch", 465, "ssl_tls", ("bluewin.ch",)),
-    Provider("orange", "Orange", "smtp.orange.fr", 465, "ssl_tls", ("orange.fr", "wanadoo.fr")),
-    Provider("free", "Free", "smtp.free.fr", 465, "ssl_tls", ("free.fr",)),
-    Provider("sfr", "SFR", "smtp.sfr.fr", 465, "ssl_tls", ("sfr.fr", "neuf.fr")),
-    Provider("laposte", "La Poste", "smtp.laposte.net", 465, "ssl_tls", ("laposte.net",)),
-    Provider(
-        "yahoo", "Yahoo", "smtp.mail.yahoo.com", 465, "ssl_tls", ("yahoo.com", "yahoo.fr"),
-        "app_password",
-    ),
-    Provider(
-        "icloud", "iCloud", "smtp.mail.me.com", 587, "starttls", ("icloud.com", "me.com", "mac.com"),
-        "app_password",
-    ),
-    Provider("gmx", "GMX", "mail.gmx.net", 465, "ssl_tls", ("gmx.net", "gmx.ch", "gmx.de")),
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class SendingLimits:
-    """What a provider allows one account; None where it publishes nothing.
-
-    per_minute: messages. connections: at once.
-    """
-
-    per_minute: float | None = None
-    connections: int | None = None
-
+from app.configuration.provider_data import (
+    ADVICE,
+    PROVIDERS,
+    Incoming,
+    Provider,
+    SendingLimits,
+    Server,
+)
 
 _NO_LIMITS = SendingLimits()
-# By server. Exchange Online delays what is beyond its rate; keeping the pace here lets single
-# messages go before batches. Others count by the hour or the day, which is learned as it comes.
-_SENDING_LIMITS: Mapping[str, SendingLimits] = {
-    "smtp.office365.com": SendingLimits(per_minute=30, connections=3),
-    "smtp-mail.outlook.com": SendingLimits(per_minute=30, connections=3),
+_LIMITS_BY_HOST = {
+    each.smtp.host: each.limits for each in reversed(PROVIDERS) if each.limits != _NO_LIMITS
 }
 
 
 def find_sending_limits(host: str) -> SendingLimits:
     """Return what the provider of a server allows one account."""
-    return _SENDING_LIMITS.get(host.rstrip(".").lower(), _NO_LIMITS)
+    return _LIMITS_BY_HOST.get(host.rstrip(".").lower(), _NO_LIMITS)
 
 
 def find_provider(address: str) -> Provider | None:
@@ -109,12 +32,60 @@ def find_provider(address: str) -> Provider | None:
     return next((each for each in PROVIDERS if domain in each.domains), None)
 
 
+def find_provider_by_mx(hosts: Iterable[str]) -> Provider | None:
+    """Return whose servers take the mail of a domain; ``hosts``: its MX in lower case, best first."""
+    for host in hosts:
+        found = [
+            (len(suffix), each)
+            for each in PROVIDERS
+            for suffix in each.mx
+            if f".{host}".endswith(f".{suffix}")
+        ]
+        if found:
+            return max(found, key=lambda each: each[0])[1]
+    return None
+
+
 def read_provider(provider_id: str) -> Provider | None:
     """Return the provider with an id."""
     return next((each for each in PROVIDERS if each.id == provider_id), None)
 
 
+def search_providers(words: str) -> list[Provider]:
+    """Return the providers whose id, name, server or domain holds ``words``; all for none."""
+    wanted = words.strip().lower()
+    return [
+        each
+        for each in PROVIDERS
+        if any(
+            wanted in text.lower() for text in (each.id, each.name, each.smtp.host, *each.domains)
+        )
+    ]
+
+
 def guess_server(address: str) -> Provider:
     """Return what is usual for a domain of one's own: ``smtp.<domain>``, encrypted if it can."""
     domain = address.strip().rpartition("@")[2].lower()
-    return Provider("", "", f"smtp.{domain}" if domain else "", 587, "auto")
+    return Provider(
+        "",
+        "",
+        Server(f"smtp.{domain}" if domain else "", 587, "auto"),
+        Incoming(f"imap.{domain}" if domain else "", 993, "ssl_tls"),
+    )
+
+
+def name_login(provider: Provider, address: str) -> str | None:
+    """Return the user name that a provider wants; None: one it makes for each customer."""
+    if provider.login == "smtp_user":
+        return None
+    if provider.login == "local_part":
+        return address.rpartition("@")[0]
+    return address if provider.login == "address" else provider.login_word
+
+
+def write_advice(provider: Provider) -> Mapping[str, str] | None:
+    """Return what to do at the provider first, in pl, fr and en; None for nothing."""
+    texts = [ADVICE[each] for each in provider.advice]
+    if not texts:
+        return None
+    return {language: " ".join(each[language] for each in texts) for language in texts[0]}

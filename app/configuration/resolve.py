@@ -7,7 +7,7 @@ what is given empty means none. ``origins`` says of each value where it comes fr
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from sqlalchemy import RowMapping, bindparam, select
@@ -15,8 +15,10 @@ from sqlalchemy.engine import Connection
 
 from app.accounts.people import Person
 from app.accounts.tables import person as person_table
-from app.configuration.load import place_attachment_password, read_account
+from app.configuration.account_rights import may_send
+from app.configuration.load import ACCOUNTS, place_attachment_password, read_account
 from app.configuration.model import (
+    ACCOUNT_SCOPE,
     DEFAULTS,
     GLOBAL,
     SMTP_DEFAULTS,
@@ -30,8 +32,8 @@ from app.configuration.model import (
     read_mailboxes,
     read_sender,
 )
-from app.configuration.tables import account
-from app.errors import Conflict
+from app.configuration.tables import account, mail_domain
+from app.errors import Conflict, Denied, Fault, Refused
 from app.mime.address import Mailbox
 from app.templates_engine.catalogue import resolve as resolve_macro
 from app.vault import Vault
@@ -41,10 +43,17 @@ _SENDER_MEMBERS = ("address", "name", "return_path")
 
 # Every send reads this: built once, one round trip for both scopes and the user.
 _LAYERS = (
-    select(account, *(column.label(f"person_{column.name}") for column in person_table.c))
-    .select_from(account.outerjoin(person_table, person_table.c.id == bindparam("user")))
+    select(
+        *ACCOUNTS.selected_columns,
+        *(column.label(f"person_{column.name}") for column in person_table.c),
+    )
+    .select_from(
+        account.outerjoin(mail_domain, mail_domain.c.name == account.c.domain).outerjoin(
+            person_table, person_table.c.id == bindparam("user")
+        )
+    )
     .where(
-        account.c.scope.in_((GLOBAL, bindparam("own"))),
+        account.c.scope.in_((GLOBAL, bindparam("own"))) | (account.c.id == bindparam("account")),
         account.c.is_default,
         account.c.removed_at.is_(None),
     )
@@ -91,35 +100,93 @@ class Resolved:
     origins: Mapping[str, str]
 
 
-def resolve(tx: Connection, user: str | None) -> Resolved:
+def resolve(
+    tx: Connection,
+    user: str | None,
+    account_id: str | None = None,
+    wanted: Mailbox | None = None,
+) -> Resolved:
     """Return what a send for ``user`` (None: nobody, the global scope) uses.
 
+    account_id: one to send through instead of the active scope's. wanted: who shall stand in From.
     Raises ``Conflict`` ``no_configuration`` where nothing is stored, or neither scope names a
-    server and a sender to send by SMTP with.
+    server and a sender to send by SMTP with, ``outgoing_off``; ``Refused`` ``account_not_found``,
+    ``Denied`` ``account_not_allowed``, ``sender_not_allowed``.
     """
-    resolved = look_up(tx, user)
-    if resolved is None:
+    person, layers = _read_layers(tx, user, account_id)
+    if not layers:
         raise Conflict(
             "No mail configuration is stored; put one to /config/global.", code="no_configuration"
         )
+    if account_id is not None and not may_send(tx, layers[0], user):
+        raise Denied(
+            "This account is not yours to send with; its manager can grant the right.",
+            code="account_not_allowed",
+        )
+    resolved = combine(user, person, layers)
     if resolved.sender is None or (resolved.smtp is None and resolved.mode == "smtp"):
         raise Conflict(
             f"The configuration of {resolved.scope} names no sender or no mail server, and there "
             "is no global one to inherit them from.",
             code="no_configuration",
         )
-    return resolved
+    carriers = {resolved.account_id, resolved.scope_account_id}
+    if any(each.document.get("outgoing") is False for each in layers if each.id in carriers):
+        raise Conflict(
+            f"Sending is switched off for {resolved.scope}; switch outgoing on in its "
+            "configuration, or send through another account.",
+            code="outgoing_off",
+        )
+    if wanted is None:
+        return resolved
+    return replace(resolved, sender=choose_sender(resolved.sender, layers[0].document, wanted))
 
 
 def look_up(tx: Connection, user: str | None) -> Resolved | None:
     """Return what ``resolve`` does, also where it cannot send; None where nothing is stored."""
-    rows = tx.execute(_LAYERS, {"own": name_scope(user), "user": user}).mappings().all()
+    person, layers = _read_layers(tx, user, None)
+    return combine(user, person, layers) if layers else None
+
+
+def choose_sender(own: Sender, document: Mapping[str, Any], wanted: Mailbox) -> Sender:
+    """Return who stands in From when ``wanted`` is asked for; reports still reach the account.
+
+    Raises ``Denied`` ``sender_not_allowed`` for an address that is neither the account's own nor
+    one of its ``senders``. ``always_use_address`` and ``always_use_name`` keep the account's.
+    """
+    allowed = {own.address.casefold(): own.name}
+    for each in read_mailboxes(document.get("senders", [])):
+        allowed.setdefault(each.key, each.name or own.name)
+    address = own.address if document.get("always_use_address") else wanted.address
+    if address.casefold() not in allowed:
+        raise Denied(
+            f"{address} may not stand in From here; allowed are {', '.join(sorted(allowed))}. Name "
+            "the account that has this address, or let a manager add it to senders.",
+            code="sender_not_allowed",
+        )
+    name = wanted.name or allowed[address.casefold()]
+    if document.get("always_use_name"):
+        name = own.name
+    return Sender(address, name, own.return_path or own.address)
+
+
+def _read_layers(
+    tx: Connection, user: str | None, account_id: str | None
+) -> tuple[Person | None, list[StoredAccount]]:
+    asked = {"own": name_scope(user), "user": user, "account": account_id}
+    rows = tx.execute(_LAYERS, asked).mappings().all()
     stored = {row["scope"]: row for row in rows}
     person = _read_joined_person(rows[0]) if rows else None
-    wants_personal = person is not None and person.active_scope == "personal"
-    scopes = (name_scope(user), GLOBAL) if wants_personal else (GLOBAL,)
-    layers = [read_account(stored[scope]) for scope in scopes if scope in stored]
-    return combine(user, person, layers) if layers else None
+    first = GLOBAL
+    if account_id is not None:
+        first = next((row["scope"] for row in rows if row["id"] == account_id), "")
+        if not first:
+            detail = "There is no such account; GET /accounts lists them."
+            raise Refused(detail, faults=[Fault("/account", "account_not_found", detail)])
+    elif person is not None and person.active_scope == "personal":
+        first = name_scope(user)
+    scopes = dict.fromkeys((first, GLOBAL))
+    return person, [read_account(stored[scope]) for scope in scopes if scope in stored]
 
 
 def combine(user: str | None, person: Person | None, layers: Sequence[StoredAccount]) -> Resolved:
@@ -128,7 +195,7 @@ def combine(user: str | None, person: Person | None, layers: Sequence[StoredAcco
     found = {name: _find(layers, name, fallback) for name, fallback in DEFAULTS.items()}
     origins = {name: origin for name, (_, origin) in found.items()}
     value = {name: given for name, (given, _) in found.items()}
-    server = next((layer for layer in layers if "smtp" in layer.document), own)
+    server = next((layer for layer in layers if "smtp" in layer.document or layer.settings), own)
     letterhead = next((layer for layer in layers if "sender" in layer.document), own)
     protector = next(
         (
@@ -139,6 +206,7 @@ def combine(user: str | None, person: Person | None, layers: Sequence[StoredAcco
         None,
     )
     origins |= _name_block_origins(server, "smtp", ("host", "port", *SMTP_DEFAULTS))
+    origins |= _name_domain_origins(server)
     origins |= _name_block_origins(letterhead, "sender", _SENDER_MEMBERS)
     origins["attachment_password"] = protector.scope if protector else "default"
     macros = _merge_macros(layers, origins)
@@ -147,10 +215,12 @@ def combine(user: str | None, person: Person | None, layers: Sequence[StoredAcco
         assert person and person.address
         reply_to = (Mailbox(person.address, person.name or ""),)
         origins["reply_to"] = name_scope(person.id)
+    elif not reply_to and (mailbox := _find_common_mailbox(own, letterhead, layers[-1], origins)):
+        reply_to, origins["reply_to"] = (mailbox,), GLOBAL
     return Resolved(
         user=user,
         person=person,
-        active_scope="global" if own.user_id is None else "personal",
+        active_scope=_name_active(own),
         scope=own.scope,
         account_id=server.id,
         scope_account_id=own.id,
@@ -202,6 +272,36 @@ def _name_block_origins(layer: StoredAccount, block: str, members: Sequence[str]
     return {f"{block}.{name}": layer.scope if name in given else "default" for name in members}
 
 
+def _name_domain_origins(layer: StoredAccount) -> dict[str, str]:
+    """Return the members of ``smtp`` that come from the e-mail domain's settings."""
+    block = layer.document.get("smtp", {})
+    if layer.domain is None or layer.settings is None or block.get("host"):
+        return {}
+    shared = {*layer.domain.document.get("smtp", {}), "username"}
+    return {f"smtp.{name}": "domain" for name in sorted(shared - set(block))}
+
+
+def _name_active(own: StoredAccount) -> ActiveScope:
+    if own.scope == GLOBAL:
+        return "global"
+    return "account" if own.scope.startswith(ACCOUNT_SCOPE) else "personal"
+
+
+def _find_common_mailbox(
+    own: StoredAccount,
+    letterhead: StoredAccount,
+    common: StoredAccount,
+    origins: Mapping[str, str],
+) -> Mailbox | None:
+    """Return where answers go when the sending account cannot receive (D5): the common mailbox."""
+    sender = read_sender(common.document.get("sender"))
+    if own.incoming is not None or letterhead.scope == GLOBAL or origins["reply_to"] != "default":
+        return None
+    if common.scope != GLOBAL or common.incoming is None or sender is None:
+        return None
+    return Mailbox(sender.address, sender.name)
+
+
 def _merge_macros(layers: Sequence[StoredAccount], origins: dict[str, str]) -> dict[str, Any]:
     """Return the scopes' macros under the names they are kept by, the narrowest scope's value."""
     merged: dict[str, Any] = {}
@@ -223,6 +323,6 @@ def _answers_reach_the_user(
     A personal ``reply_to`` that is given, even as none, is that person's wish. The global one has
     nothing wider to switch off, so there none means the same as absent.
     """
-    if person is None or not person.address or letterhead.user_id is not None:
+    if person is None or not person.address or letterhead.scope != GLOBAL:
         return False
-    return own.user_id is None or origins["reply_to"] != own.scope
+    return own.scope == GLOBAL or origins["reply_to"] != own.scope

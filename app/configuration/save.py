@@ -17,14 +17,22 @@ from app.accounts.caller import Caller
 from app.accounts.people import ensure_person
 from app.accounts.tables import person
 from app.configuration.document import Draft, read_document
+from app.configuration.find_domain import find_domain
 from app.configuration.load import (
     claim_account,
     find_account,
     lock_account,
     place_attachment_password,
 )
-from app.configuration.model import GLOBAL, StoredAccount, name_scope, read_smtp
-from app.configuration.password import decide_password
+from app.configuration.model import (
+    GLOBAL,
+    StoredAccount,
+    name_domain,
+    name_object,
+    name_scope,
+    read_server,
+)
+from app.configuration.password import decide_incoming_password, decide_password
 from app.configuration.port_options import expand_port
 from app.configuration.rules import check_rules
 from app.configuration.show import show_document
@@ -40,13 +48,14 @@ CheckVersion = Callable[[int], None]
 class Save:
     """Who saves for whom, when, and what holds for them.
 
-    user: None is the global scope. check_version: raises ``Stale`` for a version that is not the
-    one the caller edited.
+    scope: whose configuration, see ``tables``. user: who holds it; None: a group, or everybody.
+    check_version: raises ``Stale`` for a version that is not the one the caller edited.
     """
 
     vault: Vault
     policy: AddressPolicy
     caller: Caller
+    scope: str
     user: str | None
     at: datetime
     check_version: CheckVersion
@@ -76,13 +85,14 @@ def put_configuration(
     Raises ``Refused`` with every fault, ``Stale``.
     """
     draft, faults = read_document(raw)
-    before = claim_account(tx, save.user, save.at)
+    before = claim_account(tx, save.scope, save.user, save.at)
     created = before.removed_at is not None
     save.check_version(0 if created else before.version)
     saved = _store(tx, save, before, draft, faults, "config.put")
-    if save.user is not None and (created or activate):
+    is_default = save.scope == name_scope(save.user)
+    if save.user is not None and is_default and (created or activate):
         make_personal_active(tx, save.user, save.at)
-    if save.user is None and apply_to_everyone:
+    if save.scope == GLOBAL and apply_to_everyone:
         tx.execute(
             update(person)
             .where(person.c.active_scope != "global")
@@ -96,7 +106,7 @@ def put_configuration(
 
 def patch_configuration(tx: Connection, save: Save, patch: Mapping[str, Any]) -> Saved:
     """Merge ``patch`` into a scope's configuration; null removes, also a secret."""
-    before = lock_account(tx, name_scope(save.user))
+    before = lock_account(tx, save.scope)
     save.check_version(before.version)
     early: list[Fault] = []
     smtp = patch.get("smtp")
@@ -133,11 +143,13 @@ def _store(
     *,
     drops_attachment_password: bool = False,
 ) -> Saved:
-    wider = None if save.user is None else find_account(tx, GLOBAL)
+    wider = None if save.scope == GLOBAL else find_account(tx, GLOBAL)
     replaced = before if before.removed_at is None else None
-    refuse([*faults, *check_rules(draft, wider, save.policy, replaced)])
-    settings = read_smtp(draft.document.get("smtp"), "none")
+    domain = find_domain(tx, name_domain(draft.document))
+    refuse([*faults, *check_rules(draft, wider, save.policy, replaced, domain)])
+    settings = read_server(draft.document, domain, "none")
     kept = decide_password(save.vault, before, draft, settings, save.caller.owner_id)
+    incoming_password = decide_incoming_password(save.vault, before, draft, domain)
     attachment_password = None if drops_attachment_password else before.attachment_password
     if draft.attachment_password:
         place = place_attachment_password(before.id)
@@ -149,10 +161,12 @@ def _store(
         .where(account.c.id == before.id)
         .values(
             settings=draft.document,
+            domain=name_domain(draft.document),
             version=before.version + 1,
             password=kept.sealed,
             password_state=kept.state,
             password_owner=kept.owner,
+            incoming_password=incoming_password,
             attachment_password=attachment_password,
             updated_at=save.at,
             removed_at=None,
@@ -164,7 +178,7 @@ def _store(
         tx,
         save.caller,
         action,
-        f"config/{before.scope}",
+        name_object(before.scope),
         None if created else show_document(before),
         show_document(stored),
         save.at,

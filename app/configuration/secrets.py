@@ -12,20 +12,21 @@ import hashlib
 import json
 from typing import Any
 
-from app.configuration.model import SmtpSettings
+from app.configuration.model import IncomingSettings, SmtpSettings
 from app.vault import CannotOpen, Vault
 from app.wire.target import bare_host
 
+Target = SmtpSettings | IncomingSettings
 _TLS_LEVELS = {"plaintext": 0, "auto": 1, "starttls": 2, "ssl_tls": 2}
 
 
-def seal_for_target(vault: Vault, secret: str, place: str, settings: SmtpSettings) -> bytes:
+def seal_for_target(vault: Vault, secret: str, place: str, settings: Target) -> bytes:
     """Seal ``secret`` for one place (``table:row:column``) and the server of ``settings``."""
     target = json.dumps(_read_target(settings), sort_keys=True)
     return target.encode() + b"\n" + vault.seal(secret, place, target)
 
 
-def open_for_target(vault: Vault, sealed: bytes, place: str, settings: SmtpSettings) -> str:
+def open_for_target(vault: Vault, sealed: bytes, place: str, settings: Target) -> str:
     """Return the secret; raise ``CannotOpen`` for another or a weaker server, or another place."""
     target, _, box = bytes(sealed).partition(b"\n")
     secret = vault.open(box, place, target.decode("utf-8", "replace"))
@@ -44,7 +45,7 @@ def reseal_for_target(vault: Vault, sealed: bytes, place: str) -> bytes | None:
     return target + b"\n" + vault.seal(vault.open(box, place, text), place, text)
 
 
-def _read_target(settings: SmtpSettings) -> dict[str, Any]:
+def _read_target(settings: Target) -> dict[str, Any]:
     ca_pem = settings.ca_pem
     return {
         "host": bare_host(settings.host).casefold(),

@@ -16,5 +16,9 @@ def show_document(stored: StoredAccount) -> dict[str, Any]:
         if "password_mode" not in smtp:
             awaits = stored.password_state == "awaiting"
             smtp["password_mode"] = "awaiting" if awaits else "stored"
+    if "incoming" in shown:
+        if stored.incoming is not None:
+            shown["incoming"]["effective_port"] = stored.incoming.port
+        shown["incoming"]["password_set"] = stored.incoming_password is not None
     shown["attachment_password_set"] = stored.attachment_password is not None
     return shown

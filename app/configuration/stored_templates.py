@@ -221,7 +221,7 @@ def _claim(tx: Connection, key: Key, at: datetime) -> Row[Any]:
 def _ensure_personal(tx: Connection, caller: Caller, user: str, at: datetime) -> str | None:
     if find_account(tx, name_scope(user)) is not None:
         return None
-    before = claim_account(tx, user, at)
+    before = claim_account(tx, name_scope(user), user, at)
     tx.execute(
         update(account)
         .where(account.c.id == before.id)

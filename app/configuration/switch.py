@@ -10,7 +10,7 @@ from app.accounts.caller import Caller
 from app.accounts.people import ensure_person, read_person
 from app.accounts.tables import person
 from app.configuration.load import find_account, lock_account
-from app.configuration.model import ActiveScope, StoredAccount, name_scope
+from app.configuration.model import ActiveScope, StoredAccount, name_object, name_scope
 from app.configuration.tables import account
 from app.errors import Conflict
 
@@ -46,14 +46,14 @@ def pause(tx: Connection, caller: Caller, scope: str, at: datetime) -> StoredAcc
     Raises ``Conflict`` ``inherits_server`` where the scope has no server of its own.
     """
     stored = lock_account(tx, scope)
-    if "smtp" not in stored.document:
+    if "smtp" not in stored.document and stored.settings is None:
         raise Conflict(
             "This configuration inherits its mail server; pause the scope that has it.",
             code="inherits_server",
         )
     if stored.paused_at is None:
         _set_pause(tx, stored, at, caller.name)
-        audit.record(tx, caller, "config.pause", f"config/{scope}", None, {"paused": True}, at)
+        audit.record(tx, caller, "config.pause", name_object(scope), None, {"paused": True}, at)
     return lock_account(tx, scope)
 
 
@@ -62,7 +62,7 @@ def resume(tx: Connection, caller: Caller, scope: str, at: datetime) -> StoredAc
     stored = lock_account(tx, scope)
     if stored.paused_at is not None:
         _set_pause(tx, stored, None, None)
-        audit.record(tx, caller, "config.resume", f"config/{scope}", None, {"paused": False}, at)
+        audit.record(tx, caller, "config.resume", name_object(scope), None, {"paused": False}, at)
     return lock_account(tx, scope)
 
 

@@ -29,6 +29,7 @@ account = Table(
     Column("id", String(32), primary_key=True),
     Column("scope", String(140), nullable=False),  # "global", "users/<id>" or "accounts/<id>"
     Column("user_id", String(128)),  # the holder of a personal account; null: a group's
+    Column("domain", String(255)),  # of the sender's address: whose server settings may apply
     Column("is_default", Boolean, nullable=False),
     Column("version", Integer, nullable=False),  # the ETag
     Column("settings", Json, nullable=False),  # as stored: absent members inherit; no secrets
@@ -100,6 +101,8 @@ mail_domain = Table(
     Column("created_at", UtcInstant, nullable=False),
     Column("updated_at", UtcInstant, nullable=False),
 )
+
+Index("ix_account_domain", account.c.domain)
 
 template = Table(
     "template",

@@ -12,8 +12,16 @@ from sqlalchemy.engine import Connection
 
 from app.accounts.people import read_person
 from app.configuration.document import Draft, read_document
+from app.configuration.find_domain import find_domain
 from app.configuration.load import find_account, open_password_for
-from app.configuration.model import GLOBAL, StoredAccount, name_scope, read_smtp
+from app.configuration.model import (
+    GLOBAL,
+    Domain,
+    StoredAccount,
+    name_domain,
+    name_scope,
+    read_server,
+)
 from app.configuration.resolve import Resolved, combine
 from app.configuration.rules import check_rules
 from app.db import new_id, now
@@ -55,9 +63,10 @@ def read_trial(
     draft: Draft | None = None
     if raw is not None:
         draft, faults = read_document(raw)
-        faults += check_rules(draft, wider, policy)
+        domain = find_domain(tx, name_domain(draft.document))
+        faults += check_rules(draft, wider, policy, domain=domain)
         refuse(Fault(pointer + each.pointer, each.code, each.detail) for each in faults)
-        layer = _draft_account(tx, before, draft, user)
+        layer = _draft_account(tx, before, draft, user, domain)
     elif before is None:
         raise Missing(f"Nothing is stored for {name_scope(user)}.", code="configuration_not_found")
     else:
@@ -75,11 +84,15 @@ def read_trial(
 
 
 def _draft_account(
-    tx: Connection, before: StoredAccount | None, draft: Draft, user: str | None
+    tx: Connection,
+    before: StoredAccount | None,
+    draft: Draft,
+    user: str | None,
+    domain: Domain | None,
 ) -> StoredAccount:
-    settings = read_smtp(draft.document.get("smtp"), "none")
+    settings = read_server(draft.document, domain, "none")
     if before is not None:
-        return replace(before, document=draft.document, settings=settings)
+        return replace(before, document=draft.document, settings=settings, domain=domain)
     return StoredAccount(
         id=new_id(),
         scope=name_scope(user),
@@ -87,9 +100,12 @@ def _draft_account(
         version=0,
         document=draft.document,
         settings=settings,
+        incoming=None,
+        domain=domain,
         password=None,
         password_state="none",
         password_owner=None,
+        incoming_password=None,
         attachment_password=None,
         paused_at=None,
         updated_at=now(tx),

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, func, select, true
 from sqlalchemy.engine import Connection
 
 from app.accounts.caller import Caller
-from app.configuration.load import read_account
+from app.configuration.load import ACCOUNTS, read_account
 from app.configuration.model import StoredAccount, name_scope
 from app.configuration.tables import account
 from app.db import new_id, now
@@ -143,7 +143,7 @@ def list_troubles(tx: Connection, caller: Caller) -> list[Trouble]:
 
 
 def _read_accounts(tx: Connection, condition: ColumnElement[bool]) -> list[StoredAccount]:
-    query = select(account).where(condition).order_by(account.c.scope).limit(100)
+    query = ACCOUNTS.where(condition).order_by(account.c.scope).limit(100)
     return [read_account(row) for row in tx.execute(query).mappings()]
 
 

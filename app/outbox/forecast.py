@@ -15,7 +15,7 @@ from sqlalchemy import Select, func, or_, select
 from sqlalchemy.engine import Connection
 
 from app.accounts.caller import Caller
-from app.configuration.load import read_account
+from app.configuration.load import ACCOUNTS, read_account
 from app.configuration.model import SmtpSettings
 from app.configuration.tables import account
 from app.errors import Missing
@@ -71,7 +71,7 @@ def forecast(tx: Connection, caller: Caller, at: datetime) -> list[Line]:
     )
     lines = []
     for account_id, count, due_at in tx.execute(query).all():
-        row = tx.execute(select(account).where(account.c.id == account_id)).mappings().first()
+        row = tx.execute(ACCOUNTS.where(account.c.id == account_id)).mappings().first()
         if row is None:
             continue
         stored, health = read_account(row), read_health(tx, account_id)
@@ -128,7 +128,7 @@ def _forecast_part(
     tx: Connection, account_id: str, first: datetime, last: datetime, at: datetime
 ) -> tuple[datetime, datetime | None]:
     """Return when the first and the last message of a batch go through an account."""
-    row = tx.execute(select(account).where(account.c.id == account_id)).mappings().one()
+    row = tx.execute(ACCOUNTS.where(account.c.id == account_id)).mappings().one()
     stored, health = read_account(row), read_health(tx, account_id)
     start = _find_start(health, first, at)
     if stored.paused_at is not None:

@@ -6,14 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Response
-from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from app.accounts.people import Person, list_people, read_person
 from app.configuration import password as passwords
 from app.configuration import switch
-from app.configuration.load import find_account, read_account
-from app.configuration.model import DEFAULT_PORTS, GLOBAL, ActiveScope, StoredAccount
+from app.configuration.load import ACCOUNTS, find_account, read_account
+from app.configuration.model import ACCOUNT_SCOPE, DEFAULT_PORTS, GLOBAL, ActiveScope, StoredAccount
 from app.configuration.remove import delete_configuration
 from app.configuration.rights import require_reader, require_writer
 from app.configuration.save import Save, put_configuration
@@ -134,6 +133,7 @@ async def save_config(visit: TheVisit, scope: TheScope, form: TheForm) -> Respon
         vault=visit.office.vault,
         policy=visit.office.policy(any_port=visit.caller.is_admin),
         caller=visit.caller,
+        scope=scope.name,
         user=scope.user,
         at=visit.at,
         check_version=check_version,
@@ -200,7 +200,7 @@ async def delete_config(visit: TheVisit, scope: TheScope, form: TheForm) -> Resp
     require_writer(visit.caller, scope.user)
 
     def run(tx: Connection) -> None:
-        removed = delete_configuration(tx, visit.caller, scope.user, visit.at, lambda version: None)
+        removed = delete_configuration(tx, visit.caller, scope.name, visit.at, lambda version: None)
         configuration_removed(tx, removed.scope, removed.id, visit.at)
 
     await visit.office.db.write(run)
@@ -279,7 +279,9 @@ def render_config(
 def _read_scopes(tx: Connection, *, with_global: bool) -> list[ScopeView]:
     """Return the common scope, then every user that was ever named."""
     people = {each.id: each for each in list_people(tx, after=None, limit=_MOST_LISTED)}
-    query = select(account).where(account.c.is_default, account.c.removed_at.is_(None))
+    query = ACCOUNTS.where(
+        account.c.removed_at.is_(None), ~account.c.scope.startswith(ACCOUNT_SCOPE)
+    )
     stored = {row["scope"]: read_account(row) for row in tx.execute(query).mappings()}
     scopes = [Scope(None)] if with_global else []
     scopes += [Scope(user) for user in people]

@@ -8,12 +8,13 @@ from sqlalchemy.engine import Connection
 
 from app.configuration.load import find_account
 from app.configuration.model import GLOBAL, StoredAccount
+from app.configuration.provider_data import PROVIDERS, Provider
 from app.configuration.providers import (
-    PROVIDERS,
-    Provider,
     find_provider,
     guess_server,
+    name_login,
     read_provider,
+    write_advice,
 )
 from app.configuration.save import Save, patch_configuration, put_configuration
 from app.errors import AwizoError, Refused
@@ -26,28 +27,9 @@ from app.web.screens.config_fields import read_document_form
 from app.web.screens.probe import mend, place_errors, read_wanted, show_report, stream_probe
 from app.web.screens.scope import Scope
 from app.web.visit import TheVisit, Visit
-from app.web.words import mark
 
 router = APIRouter()
 _PATH = "/ui/start"
-ADVICE = {
-    "app_password": mark(
-        "This provider refuses the mailbox's own password here. Make an app password in "
-        "its settings and enter that one."
-    ),
-    "oauth2": mark(
-        "This provider has switched off signing in with a password; it takes an access "
-        "token (XOAUTH2) only."
-    ),
-    "enable_smtp": mark(
-        "An administrator has to allow “Authenticated SMTP” for this mailbox in the "
-        "Microsoft 365 admin centre first."
-    ),
-    "enable_programs": mark(
-        "Sending by mail programs has to be switched on in the mailbox's settings first."
-    ),
-    "server_name": mark("The name of your server stands in the provider's customer panel."),
-}
 
 
 @router.get("/start")
@@ -71,10 +53,10 @@ async def guess(visit: TheVisit, form: TheForm) -> Response:
     values = {
         "sender.address": mailbox.address,
         "sender.name": mailbox.name or form.get("name").strip(),
-        "smtp.host": provider.host,
-        "smtp.port": str(provider.port),
-        "smtp.connection": provider.connection,
-        "smtp.username": mailbox.address,
+        "smtp.host": provider.smtp.host,
+        "smtp.port": str(provider.smtp.port),
+        "smtp.connection": provider.smtp.connection,
+        "smtp.username": name_login(provider, mailbox.address) or "",
         "provider": provider.id,
     }
     return _show(visit, Filled(values), provider)
@@ -115,6 +97,7 @@ async def save(visit: TheVisit, form: TheForm) -> Response:
         vault=visit.office.vault,
         policy=visit.office.policy(any_port=True),
         caller=visit.caller,
+        scope=GLOBAL,
         user=None,
         at=visit.at,
         check_version=lambda version: None,
@@ -164,13 +147,13 @@ def _show(
     report: dict[str, Any] | None = None,
     status: int = 200,
 ) -> Response:
-    advice = provider.advice if provider else None
+    advice = write_advice(provider) if provider else None
     return visit.render(
         "start_server.html",
         status,
         form=form,
         provider=provider,
-        advice=visit._(ADVICE[advice]) if advice else "",
+        advice=advice[visit.language] if advice else "",
         report=report,
         step=2,
         **WORDS,

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from app.accounts.caller import Caller
+from app.configuration.model import name_scope
 from app.configuration.save import Save, Saved, put_configuration
 from app.db import Database
 from app.vault import Vault
@@ -42,7 +43,9 @@ def save(run: Run, vault: Vault) -> Callable[..., Saved]:
     """Put a configuration: user None is the global scope."""
 
     def put(user: str | None, raw: dict[str, Any], **options: Any) -> Saved:
-        order = Save(vault, AddressPolicy(), ADMIN, user, AT, check_version=lambda version: None)
+        order = Save(
+            vault, AddressPolicy(), ADMIN, name_scope(user), user, AT, lambda version: None
+        )
         saved: Saved = run(put_configuration, order, raw, **options)
         return saved
 

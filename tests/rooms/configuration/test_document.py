@@ -134,7 +134,7 @@ def test_only_what_was_given_is_kept():
 
 def test_the_schema_names_exactly_the_members_that_are_read():
     schema = describe_input()["properties"]
-    assert set(schema) == {*FIELDS, "smtp", "sender"}
+    assert set(schema) == {*FIELDS, "smtp", "sender", "incoming"}
     assert set(schema["smtp"]["properties"]) == set(SMTP)
     assert schema["give_up_after_h"] == {"type": "number", "minimum": 0.001, "maximum": 8760}
 

@@ -15,6 +15,7 @@ from sqlalchemy import Row, func, select, update
 from sqlalchemy.engine import Connection
 
 from app.accounts.caller import Caller
+from app.configuration.model import name_scope
 from app.configuration.save import Save, put_configuration
 from app.db import new_id
 from app.mime.address import Mailbox
@@ -45,7 +46,15 @@ async def configure(office: Office, user: str | None = None, **members: Any) -> 
         "sender": {"address": "faktury@firma.example", "name": "Firma"},
         **config,
     }
-    save = Save(office.vault, AddressPolicy(), ADMIN, user, office.clock(), lambda version: None)
+    save = Save(
+        office.vault,
+        AddressPolicy(),
+        ADMIN,
+        name_scope(user),
+        user,
+        office.clock(),
+        lambda version: None,
+    )
 
     def run(tx: Connection) -> str:
         stored = put_configuration(tx, save, raw).stored
