@@ -24,6 +24,8 @@ from app.api.providers import router as providers_router
 from app.api.scope_templates import scoped as scoped_template_routers
 from app.api.send import router as send_router
 from app.api.state import router as state_router
+from app.api.suppressions import router as suppressions_router
+from app.api.suppressions_file import export_router, import_router
 from app.api.templates import router as templates_router
 from app.api.users import router as users_router
 from app.api.webhooks import router as webhooks_router
@@ -43,6 +45,9 @@ ROUTERS: list[APIRouter] = [
     messages_router,
     events_router,
     webhooks_router,
+    export_router,  # before the suppression that has this id
+    import_router,
+    suppressions_router,
     probe_router,
     providers_router,
     config_router,

@@ -90,6 +90,7 @@ _TAGS = [
     {"name": "test", "description": "Try a mail server, step by step."},
     {"name": "providers", "description": "What mail providers publish; the servers of an address."},
     {"name": "users", "description": "Who the ERP's user ids stand for."},
+    {"name": "suppressions", "description": "Who is not to be written to."},
     {"name": "keys", "description": "API keys."},
     {"name": "webhooks", "description": "Events pushed to your programs."},
     {"name": "audit", "description": "Who changed or revealed what."},
