@@ -6,7 +6,7 @@ An id needs no registration: the first send, configuration, key or PUT that name
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from app.accounts.tables import person
 from app.db import lock_rows
 from app.errors import Fault, Refused, refuse
 from app.mime.address import UNPRINTABLE, parse_mailbox
+from app.templates_engine.closing import read_piece
 
 MOST_CHARACTERS = 128
 _LANGUAGE = re.compile(
@@ -30,13 +31,17 @@ _LANGUAGE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One user. language: a tag such as ``pl``. active_scope: ``global`` or ``personal``."""
+    """One user. language: a tag such as ``pl``. active_scope: ``global`` or ``personal``.
+
+    signature: ``html`` and ``text``, each where it was given.
+    """
 
     id: str
     name: str | None
     address: str | None
     language: str | None
     active_scope: str
+    signature: Mapping[str, str] | None
     created_at: datetime
     updated_at: datetime
 
@@ -98,11 +103,14 @@ def save_person(
     name: str | None,
     address: object,
     language: str | None,
+    signature: object = None,
     at: datetime,
     faults: Sequence[Fault] = (),
 ) -> Person:
     """Replace what is known of a user, whose row is made where there is none.
 
+    signature: ``{"html", "text"}``, see ``closing.read_piece``; None leaves it as it is, so that an
+    ERP that tells names does not take what its users wrote; "" removes it.
     faults: what the door found already. Raises ``Refused`` with them and all that is found here.
     """
     faults = list(faults)
@@ -114,6 +122,7 @@ def save_person(
     if address not in (None, ""):
         mailbox, wrong = parse_mailbox(address, "/address")
         faults += wrong
+    piece = None if signature is None else read_piece(signature, "/signature", faults)
     refuse(faults)
     ensure_person(tx, user, at)
     query = lock_rows(tx, select(person).where(person.c.id == user))
@@ -125,6 +134,7 @@ def save_person(
             name=name or None,
             address=mailbox.address if mailbox else None,
             language=language or None,
+            signature=before.signature if signature is None else piece or None,
             updated_at=at,
         )
     )
@@ -134,7 +144,12 @@ def save_person(
 
 
 def _describe(row: Row[Any]) -> dict[str, Any]:
-    return {"name": row.name, "address": row.address, "language": row.language}
+    return {
+        "name": row.name,
+        "address": row.address,
+        "language": row.language,
+        "signature": row.signature,
+    }
 
 
 def _show(row: Row[Any]) -> Person:
@@ -144,6 +159,7 @@ def _show(row: Row[Any]) -> Person:
         address=row.address,
         language=row.language,
         active_scope=row.active_scope,
+        signature=row.signature,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )

@@ -28,6 +28,7 @@ person = Table(
     Column("address", Text),
     Column("language", String(35)),
     Column("active_scope", String(8), nullable=False),
+    Column("signature", Json),  # {"html", "text"}, each where it was given
     Column("created_at", UtcInstant, nullable=False),
     Column("updated_at", UtcInstant, nullable=False),
     CheckConstraint("active_scope in ('global', 'personal')", name="active_scope"),

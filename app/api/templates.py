@@ -1,5 +1,6 @@
 """``/templates``, ``/macros`` and the templates of each scope."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
@@ -264,7 +265,8 @@ def _show_name(listed: ListedTemplate) -> ShownName:
     )
 
 
-def show_notices(notices: tuple[Notice, ...]) -> list[ShownNotice]:
+def show_notices(notices: Sequence[Notice]) -> list[ShownNotice]:
+    """Return warnings as an answer shows them."""
     return [
         ShownNotice(code=each.code, detail=each.detail, pointer=each.pointer) for each in notices
     ]

@@ -173,11 +173,13 @@ def read_wish(given: object, pointer: str, faults: list[Fault]) -> dict[str, boo
     return read_switches(given, pointer, faults) or {}
 
 
-def advise(piece: Mapping[str, str], pointer: str, known: Iterable[str] = ()) -> list[Notice]:
+def advise(
+    piece: Mapping[str, str] | None, pointer: str, known: Iterable[str] = ()
+) -> list[Notice]:
     """Return the advice on templates that fits a piece. known: names of the scope's own macros."""
-    notices = []
-    for name in piece:
-        template = compile_piece(**{"html": "", "text": "", name: piece[name]})
+    notices: list[Notice] = []
+    for name, source in (piece or {}).items():
+        template = compile_piece(source, "") if name == "html" else compile_piece("", source)
         notices += [
             replace(each, pointer=f"{pointer}/{name}")
             for each in lint(template, known)
