@@ -8,7 +8,7 @@ import re
 import tomllib
 from functools import cache
 from importlib.metadata import version
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -138,6 +138,11 @@ class Settings(BaseSettings):
         frozenset({25, 465, 587, 2525}),
         description="Ports that credentials other than `admin` may reach; `any` lifts it.",
     )
+    dns_server: Annotated[tuple[str, int] | None, NoDecode] = Field(
+        None,
+        description="Name server that `GET /autoconfig` asks (`9.9.9.9`, `[::1]:5353`); absent: the "
+        "machine's own.",
+    )
     probe_rate: int = Field(10, ge=1, description="Probes a minute for one key.")
     probe_rate_admin: int = Field(120, ge=1, description="Probes a minute for one admin key.")
 
@@ -191,6 +196,18 @@ class Settings(BaseSettings):
                 return None
             return frozenset(int(part) for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("dns_server", mode="before")
+    @classmethod
+    def _split_dns_server(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        found = re.fullmatch(r"\[(.+)\](?::(\d+))?|([^:]+)(?::(\d+))?|(.+)", value.strip())
+        v6, v6_port, v4, v4_port, bare = found.groups() if found else (None,) * 5
+        port = int(v6_port or v4_port or 53)
+        if not 0 < port < 65_536:
+            raise ValueError(f"AWIZO_DNS_SERVER: {port} is no port")
+        return str(ip_address(v6 or v4 or bare or "")), port
 
     @field_validator("admin_key")
     @classmethod
