@@ -58,10 +58,11 @@ class Leaf:
 
     def decode_content(self, limit_octets: int = MAX_MESSAGE_OCTETS) -> bytes:
         """Return the content without its transfer encoding, made of at most that many octets."""
-        octets = self.whole[self.start : min(self.end, self.start + limit_octets)]
+        end = min(self.end, self.start + limit_octets)
         encoding = self.fields.get("content-transfer-encoding").lower()
         if "base64" in encoding:
-            return decode_base64(octets)
+            return decode_base64(self.whole, self.start, end)
+        octets = self.whole[self.start : end]
         return a2b_qp(octets) if "quoted-printable" in encoding else octets
 
     def decode_text(self) -> str:

@@ -8,9 +8,7 @@ backtracks on (encoded words, parameters, charsets by name).
 """
 
 import re
-from base64 import b64decode
-from binascii import Error as Base64Error
-from binascii import a2b_qp
+from binascii import a2b_base64, a2b_qp
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -37,6 +35,7 @@ _WORDS = re.compile(rf"{_WORD.pattern}(?:[ \t]*+{_WORD.pattern})*+")
 _IDENTIFIER = re.compile(r"<([^<>]{1,998})>")  # RFC 5322 §2.1.1 bounds a line, so also this
 _PARAMETER = re.compile(r';\s*+([^\s=;"]{1,100})\s*+=\s*+("(?:[^"\\]|\\.)*+"?|[^;]*+)', re.DOTALL)
 _SECTION = re.compile(r"([^*]+)(?:\*(\d{1,3}))?(\*?)")  # RFC 2231: name*0*, name*0, name*
+_CHUNK_OCTETS = 1024 * 1024
 _NOT_BASE64 = bytes(
     set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
 )
@@ -109,15 +108,20 @@ def decode_words(text: str) -> str:
     return strip_controls(_WORDS.sub(_decode_run, text))
 
 
-def decode_base64(octets: bytes) -> bytes:
+def decode_base64(octets: bytes, start: int = 0, end: int | None = None) -> bytes:
     """Decode base64 as far as it can be read: no padding, line breaks and rubbish do not matter."""
-    kept = octets.partition(b"=")[0] if octets.find(b"=", 0, -2) < 0 else octets
-    kept = kept.translate(None, _NOT_BASE64)
-    kept = kept[: len(kept) - 1] if len(kept) % 4 == 1 else kept
-    try:
-        return b64decode(kept + b"=" * (-len(kept) % 4))
-    except Base64Error:  # cannot happen after the above; a parser of foreign mail never raises
-        return b""
+    pieces: list[bytes] = []
+    rest = b""
+    stop = len(octets) if end is None else end
+    for at in range(start, stop, _CHUNK_OCTETS):  # of a great file no copy of copies
+        kept = octets[at : min(stop, at + _CHUNK_OCTETS)].translate(None, _NOT_BASE64)
+        rest += kept
+        whole = len(rest) // 4 * 4
+        pieces.append(a2b_base64(rest[:whole]))
+        rest = rest[whole:]
+    if len(rest) > 1:  # six bits alone are no octet
+        pieces.append(a2b_base64(rest + b"=" * (4 - len(rest))))
+    return b"".join(pieces)
 
 
 def split_parameters(value: str) -> tuple[str, dict[str, str]]:

@@ -11,7 +11,8 @@ import re
 
 from app.mime.quoted_html import derive_answer_text
 
-MAX_ANSWER_CHARS = 1_000_000
+MAX_ANSWER_CHARS = 256_000  # of a text with its quotes; what a person writes is 100 times shorter
+MAX_ANSWER_LINES = 20_000
 MAX_ATTRIBUTION_CHARS = 500
 MAX_ATTRIBUTION_LINES = 4
 MAX_BLANK_LINES = 2  # in a row, in what is left
@@ -60,7 +61,7 @@ def find_answer(text: str, html: str) -> str:
 def strip_quote(text: str) -> str:
     """Return a plain text without its quoted part; the whole text where it is all quoted."""
     text = text[:MAX_ANSWER_CHARS].replace("\r\n", "\n").replace("\u00a0", " ")
-    lines = text.split("\n")
+    lines = text.split("\n", MAX_ANSWER_LINES)[:MAX_ANSWER_LINES]
     kept = _tidy(_strip_ending(_drop_quotes(lines)))
     return kept or _tidy([line.rstrip() for line in lines])
 
@@ -70,7 +71,10 @@ def _drop_quotes(lines: list[str]) -> list[str]:
     at = 0
     while at < len(lines):
         line = lines[at]
-        if _QUOTED.match(line):
+        if not line.strip():
+            kept.append("")
+            at += 1
+        elif _QUOTED.match(line):
             at += 1
         elif _opens_rest(lines, at):
             break

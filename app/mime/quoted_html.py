@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from html import unescape
 
-MAX_HTML_CHARS = 1_000_000
+MAX_HTML_CHARS = 512_000  # answers stand at the beginning; beyond are old mails and Word's styles
 
 # A tag ends where the next one begins, at the latest: nothing is searched for twice.
 _TOKEN = re.compile(

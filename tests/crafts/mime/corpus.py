@@ -22,7 +22,8 @@ def load_expected() -> dict[str, dict[str, Any]]:
 
 def tell(incoming: Incoming) -> dict[str, Any]:
     """Return the kind of a message and what its report says, without what is empty."""
-    told = {"kind": incoming.kind, "return_path": incoming.return_path}
+    path = "<>" if incoming.return_path == "" else incoming.return_path
+    told: dict[str, Any] = {"kind": incoming.kind, "return_path": path}
     if incoming.report:
         told |= _tell_report(incoming.report)
     return {name: value for name, value in told.items() if value not in ("", [], None)}
