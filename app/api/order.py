@@ -22,9 +22,10 @@ from app.api.multipart import FilePart
 from app.configuration.fields import NOTIFICATIONS, read_notifications
 from app.configuration.language import read_language
 from app.errors import Fault
-from app.mime.address import Mailbox, parse_mailboxes
+from app.mime.address import Mailbox, parse_mailbox, parse_mailboxes
 from app.mime.protect import Plain
 from app.outbox.order import Order, Reference
+from app.templates_engine.closing import SWITCHES_SCHEMA, read_wish
 from app.templates_engine.documents import parse_documents
 from app.templates_engine.values import parse_macros
 
@@ -57,6 +58,9 @@ def _check_language(value: str) -> str:
 
 
 Language = Annotated[str, AfterValidator(_check_language)]
+ClosingWish = Annotated[
+    Any, WithJsonSchema({"anyOf": [{"type": "boolean"}, dict(SWITCHES_SCHEMA)]})
+]
 
 
 class ReferenceBody(Body):
@@ -73,6 +77,15 @@ class MessageBody(Body):
     as_user: UserId | None = Field(
         None, description="The ERP's user; absent: the global scope sends.", examples=["anna"]
     )
+    account: str | None = Field(
+        None, min_length=1, max_length=64, description="Send through this one of `/accounts`."
+    )
+    from_: Addresses | None = Field(
+        None,
+        alias="from",
+        description="Who stands in From: the account's address, or one of its `senders`.",
+        examples=["Windykacja <naleznosci@firma.example>"],
+    )
     to: Addresses | None = None
     cc: Addresses | None = None
     bcc: Addresses | None = None
@@ -85,6 +98,11 @@ class MessageBody(Body):
         None, description="Text, or HTML where it starts with `<html`; macros are filled in."
     )
     strict_macros: bool | None = Field(None, description="Unknown `{words}` are refused.")
+    closing: ClosingWish = Field(
+        None,
+        description="Signatures and footers: `false` none of them; absent: as configured.",
+        examples=[False, {"user_signature": False}],
+    )
     macros: dict[str, Any] = Field(
         default_factory=dict,
         examples=[{"kontrahent": "Klient Sp. z o.o.", "numer": "FV 12/2026"}],
@@ -160,6 +178,7 @@ def read_order(
         name: _read_boxes(getattr(body, name), f"/{name}", faults)
         for name in ("to", "cc", "bcc", "reply_to")
     }
+    sender = _read_sender(body.from_, faults)
     macros, macro_faults = parse_macros(body.macros, "/macros")
     documents, document_faults = parse_documents(body.documents, "/documents")
     faults += [*macro_faults, *document_faults]
@@ -176,12 +195,15 @@ def read_order(
         bcc=boxes["bcc"],
         reply_to=None if body.reply_to is None else boxes["reply_to"],
         user=user or body.as_user,
+        account=body.account,
+        sender=sender,
         template=body.template,
         level=body.level,
         language=body.language,
         subject=body.subject,
         body=body.body,
         strict_macros=body.strict_macros,
+        closing=read_wish(body.closing, "/closing", faults),
         macros=macros,
         documents=documents,
         attachments=shared + attachments,
@@ -201,6 +223,14 @@ def _read_boxes(value: object, pointer: str, faults: list[Fault]) -> tuple[Mailb
     found, wrong = parse_mailboxes(value, pointer)
     faults += wrong
     return found
+
+
+def _read_sender(value: object, faults: list[Fault]) -> Mailbox | None:
+    if value in (None, ""):
+        return None
+    sender, wrong = parse_mailbox(value, "/from")
+    faults += wrong
+    return sender
 
 
 def _find_contradictions(body: MessageBody) -> Iterator[Fault]:

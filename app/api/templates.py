@@ -18,7 +18,7 @@ from app.api.gate import (
     Page,
     TheOffice,
 )
-from app.api.order import Language
+from app.api.order import ClosingWish, Language
 from app.api.sign_in import TheSender
 from app.configuration.fill import fill
 from app.configuration.language import read_language
@@ -32,6 +32,7 @@ from app.configuration.templates import (
 )
 from app.errors import Fault, Notice, Refused, refuse
 from app.templates_engine.catalogue import CATALOGUE
+from app.templates_engine.closing import PARTS, ClosingText, read_wish
 from app.templates_engine.documents import parse_documents
 from app.templates_engine.values import parse_macros
 
@@ -107,9 +108,17 @@ class RenderBody(Body):
     documents: list[dict[str, Any]] = Field([])
     requires: list[str] = Field([])
     strict_macros: bool | None = None
+    closing: ClosingWish = Field(None, description="As in `/send`.")
 
 
 Given = Annotated[dict[str, Any], WithJsonSchema(refer(RenderBody)), JsonBody()]
+
+
+class ShownPart(BaseModel):
+    """A signature or a footer that stands below the text."""
+
+    part: str = Field(json_schema_extra={"enum": list(PARTS)})
+    origin: str = Field(examples=["users/anna", "global"])
 
 
 class ShownRendering(BaseModel):
@@ -121,6 +130,7 @@ class ShownRendering(BaseModel):
     bytes: int
     language: str
     origin: str
+    parts: list[ShownPart] = Field(description="Signatures and footers below the text, in order.")
     warnings: list[ShownNotice]
 
 
@@ -189,6 +199,7 @@ async def render_template(caller: TheSender, office: TheOffice, given: Given) ->
     documents, wrong_documents = parse_documents(asked.documents, "/documents")
     if all(given.get(name) is None for name in ("name", "subject", "body")):
         faults.append(Fault("/name", "required", "Name a template, or give subject and body."))
+    closing = read_wish(asked.closing, "/closing", faults)
     refuse([*faults, *wrong_macros, *wrong_documents])
     ground = await office.db.read(_read_ground, asked, user)
     rendered = await anyio.to_thread.run_sync(
@@ -201,6 +212,7 @@ async def render_template(caller: TheSender, office: TheOffice, given: Given) ->
             strict=asked.strict_macros,
             max_rendered_bytes=office.settings.max_rendered_bytes,
             person=ground.person,
+            closing=closing,
         )
     )
     return ShownRendering(
@@ -210,6 +222,7 @@ async def render_template(caller: TheSender, office: TheOffice, given: Given) ->
         bytes=rendered.bytes,
         language=ground.found.language,
         origin=ground.found.origin,
+        parts=show_parts(rendered.closing),
         warnings=show_notices(rendered.warnings),
     )
 
@@ -263,6 +276,11 @@ def _show_name(listed: ListedTemplate) -> ShownName:
             for each in listed.variants
         ],
     )
+
+
+def show_parts(closing: Sequence[ClosingText]) -> list[ShownPart]:
+    """Return what stands below a text, and where each part comes from."""
+    return [ShownPart(part=each.part, origin=each.origin) for each in closing]
 
 
 def show_notices(notices: Sequence[Notice]) -> list[ShownNotice]:

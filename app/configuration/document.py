@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.configuration.closing import advise_on_closing
 from app.configuration.fields import (
     ADDRESS,
     CA_PEM,
@@ -20,6 +21,8 @@ from app.configuration.fields import (
     MACROS,
     MAILBOXES,
     NOTIFICATION_LIST,
+    PIECE,
+    SWITCHES,
     Kind,
     choice,
     number,
@@ -75,6 +78,9 @@ OWN: Mapping[str, Kind] = {
     "always_use_address": FLAG,
     "always_use_name": FLAG,
     "sent_copy": choice("auto", "off", "folder", "cc", "bcc"),
+    "signature": PIECE,
+    "footer": PIECE,
+    "closing": SWITCHES,
 }
 FIELDS: Mapping[str, Kind] = {
     **OWN,
@@ -91,6 +97,8 @@ FIELDS: Mapping[str, Kind] = {
     "on_uncertain": choice("resend", "hold"),
     "give_up_after_h": number(0.001, 8760, whole=False),
     "macros": MACROS,
+    "instance_footer": PIECE,
+    "product_footer": FLAG,
 }
 # What answers show beyond the input.
 SHOWN = frozenset(
@@ -158,7 +166,12 @@ def read_document(raw: Mapping[str, Any]) -> tuple[Draft, list[Fault]]:
     attachment_password, notices = _check_attachment_password(document, faults)
     wants_awaiting = password_mode == "awaiting"
     draft = Draft(
-        document, password, wants_awaiting, attachment_password, incoming_password, notices
+        document,
+        password,
+        wants_awaiting,
+        attachment_password,
+        incoming_password,
+        (*notices, *advise_on_closing(document)),
     )
     return draft, faults
 

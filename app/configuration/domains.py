@@ -164,12 +164,6 @@ def delete_domain(
     return [each for each, _ in decided]
 
 
-def find_largest_attachment(domain: Domain | None) -> int | None:
-    """Return the largest attachment (bytes) that a domain's server takes; None: not said."""
-    found = domain.document.get("max_attachment_bytes") if domain else None
-    return int(found) if found else None
-
-
 _Decision = tuple[Touched, dict[str, Any]]
 
 

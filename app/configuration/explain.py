@@ -38,6 +38,9 @@ def explain(resolved: Resolved, *, hide_global_bcc: bool) -> dict[str, Any]:
         name: {"value": value, "origin": origins[f"macros.{name}"]}
         for name, value in sorted(resolved.macros.items())
     }
+    shown["closing"] = {
+        each.part: {"value": each.wanted, "origin": each.origin} for each in resolved.closing
+    }
     return shown
 
 

@@ -16,6 +16,12 @@ from app.configuration.language import read_language
 from app.configuration.model import NEVER
 from app.errors import Fault
 from app.mime.address import UNPRINTABLE, parse_mailbox, parse_mailboxes
+from app.templates_engine.closing import (
+    PIECE_SCHEMA,
+    SWITCHES_SCHEMA,
+    read_piece,
+    read_switches,
+)
 from app.templates_engine.values import parse_macros
 from app.wire.address_policy import read_literal
 from app.wire.target import bare_host
@@ -254,3 +260,5 @@ NOTIFICATION_LIST = Kind(
     {"type": "array", "items": {"type": "string", "enum": list(NOTIFICATIONS)}},
 )
 MACROS = Kind(_read_macros, {"type": "object"})
+PIECE = Kind(read_piece, {"anyOf": [PIECE_SCHEMA, {"const": ""}]})
+SWITCHES = Kind(read_switches, SWITCHES_SCHEMA)

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from app.accounts.people import Person
+from app.configuration.closing import list_closing
 from app.configuration.resolve import Resolved
 from app.configuration.templates import FoundTemplate
+from app.templates_engine.closing import choose_closing
 from app.templates_engine.documents import Document
 from app.templates_engine.parse import CompiledTemplate, compile_template
 from app.templates_engine.render import Rendered, fill_defaults, render
@@ -21,11 +23,13 @@ def fill(
     strict: bool | None = None,
     max_rendered_bytes: int,
     person: Person | None = None,
+    closing: Mapping[str, bool] | None = None,
 ) -> Rendered:
-    """Return the finished subject and body.
+    """Return the finished subject and body, signatures and footers included.
 
     macros: as ``parse_macros`` reads them. strict: whether unknown names are refused; None: as the
-    template says. person: who sends, where nothing is resolved.
+    template says. person: who sends, where nothing is resolved. closing: what the message says of
+    its own about them, by switch.
     Raises ``Refused``: ``template_too_large``, ``macro_missing``, ``unknown_macro``,
     ``rendered_too_large``; pointers start at the request's ``/macros`` or ``/body``.
     """
@@ -47,6 +51,9 @@ def fill(
         requires=found.requires,
         strict=found.strict_macros if strict is None else strict,
         max_rendered_bytes=max_rendered_bytes,
+        closing=choose_closing(
+            resolved.closing if resolved else list_closing(person), closing or {}, found.language
+        ),
     )
 
 

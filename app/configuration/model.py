@@ -186,6 +186,12 @@ class Domain:
     updated_at: datetime | None = None
 
 
+def find_largest_attachment(domain: Domain | None) -> int | None:
+    """Return the largest attachment (bytes) that a domain's server takes; None: not said."""
+    found = domain.document.get("max_attachment_bytes") if domain else None
+    return int(found) if found else None
+
+
 def name_domain(document: Mapping[str, Any]) -> str | None:
     """Return the e-mail domain of a configuration's own sender."""
     address = document.get("sender", {}).get("address")

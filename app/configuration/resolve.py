@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from app.accounts.people import Person
 from app.accounts.tables import person as person_table
 from app.configuration.account_rights import may_send
+from app.configuration.closing import list_closing
 from app.configuration.load import ACCOUNTS, place_attachment_password, read_account
 from app.configuration.model import (
     ACCOUNT_SCOPE,
@@ -28,6 +29,7 @@ from app.configuration.model import (
     Sender,
     SmtpSettings,
     StoredAccount,
+    find_largest_attachment,
     name_scope,
     read_mailboxes,
     read_sender,
@@ -36,6 +38,7 @@ from app.configuration.tables import account, mail_domain
 from app.errors import Conflict, Denied, Fault, Refused
 from app.mime.address import Mailbox
 from app.templates_engine.catalogue import resolve as resolve_macro
+from app.templates_engine.closing import ClosingText
 from app.vault import Vault
 
 _SENDER_MEMBERS = ("address", "name", "return_path")
@@ -67,6 +70,7 @@ class Resolved:
     scope: the active one, ``global`` or ``users/<id>``. account_id: the account whose server
     carries the mail (its password, its pauses, its lots). scope_account_id: the active scope's.
     smtp: None only in mode ``draft``.
+    closing: signatures and footers, those that are switched off too.
     sender: never None after ``resolve``. notifications: None is no NOTIFY parameter.
     attachment_password: sealed; ``open_attachment_password`` opens it.
     origins: by pointer-like name (``bcc``, ``smtp.host``, ``macros.firma``): ``users/…``,
@@ -97,7 +101,9 @@ class Resolved:
     attachment_password_account: str | None
     password_state: PasswordState
     paused: bool
+    max_attachment_bytes: int | None
     origins: Mapping[str, str]
+    closing: tuple[ClosingText, ...]
 
 
 def resolve(
@@ -242,7 +248,9 @@ def combine(user: str | None, person: Person | None, layers: Sequence[StoredAcco
         attachment_password_account=protector.id if protector else None,
         password_state=server.password_state,
         paused=server.paused_at is not None,
+        max_attachment_bytes=find_largest_attachment(server.domain),
         origins=origins,
+        closing=list_closing(person, layers),
     )
 
 

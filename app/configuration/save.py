@@ -16,6 +16,7 @@ from app.accounts import audit
 from app.accounts.caller import Caller
 from app.accounts.people import ensure_person
 from app.accounts.tables import person
+from app.configuration.closing import check_global_only
 from app.configuration.document import Draft, read_document
 from app.configuration.find_domain import find_domain
 from app.configuration.load import (
@@ -146,6 +147,7 @@ def _store(
     wider = None if save.scope == GLOBAL else find_account(tx, GLOBAL)
     replaced = before if before.removed_at is None else None
     domain = find_domain(tx, name_domain(draft.document))
+    faults = [*faults, *check_global_only(draft.document, save.scope)]
     refuse([*faults, *check_rules(draft, wider, save.policy, replaced, domain)])
     settings = read_server(draft.document, domain, "none")
     kept = decide_password(save.vault, before, draft, settings, save.caller.owner_id)

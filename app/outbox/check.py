@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from app.configuration.fill import fill
 from app.configuration.resolve import Resolved, open_attachment_password, resolve
 from app.configuration.templates import FoundTemplate, find_template, make_inline
-from app.errors import AwizoError, Conflict, Fault, Missing, Notice, Refused, TooLarge
+from app.errors import AwizoError, Conflict, Denied, Fault, Missing, Notice, Refused, TooLarge
 from app.mime.address import Mailbox
 from app.mime.protect import check_password
 from app.outbox.health import Health, read_health
@@ -27,6 +27,10 @@ from app.templates_engine.render import Rendered
 _MOST_AHEAD = timedelta(days=366)
 _OVERSIZE = "attachments_too_large"
 _REMINDER = "overdue-reminder"  # its template; ``reminder`` is the reference's type
+
+
+Way = tuple[str | None, str | None, Mailbox | None]
+Text = tuple[str | None, str | None, str | None, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +76,23 @@ class Checked:
 
 def ask_ground(office: Office, order: Order) -> "asyncio.Future[Ground]":
     """Read what an order stands on; orders that stand on the same share it."""
-    return office.db.ask(read_ground, *order.text)
+    return office.db.ask(read_ground, order.way, order.text)
 
 
 async def await_ground(asked: "asyncio.Future[Ground]", faults: Sequence[Fault]) -> Ground:
     """Return what ``ask_ground`` asks for; raise what keeps it, with all the door found too."""
     try:
         return await asked
-    except Conflict as error:
+    except (Conflict, Denied, Refused) as error:
         raise add_faults(error, faults) from None
 
 
 def add_faults(error: AwizoError, faults: Sequence[Fault]) -> AwizoError:
     """Return ``error``, or what the caller has to mend beside it."""
-    if not faults:
+    if not faults or isinstance(error, Denied):
         return error
-    return Refused(error.detail, faults=[*faults, Fault("", error.code, error.detail)])
+    found = error.faults if isinstance(error, Refused) else (Fault("", error.code, error.detail),)
+    return Refused(error.detail, faults=[*faults, *found])
 
 
 def make_refusal(faults: Sequence[Fault]) -> AwizoError:
@@ -99,15 +104,13 @@ def make_refusal(faults: Sequence[Fault]) -> AwizoError:
     return kind(detail, faults=faults)
 
 
-def read_ground(
-    tx: Connection, user: str | None, template: str | None, language: str | None, level: int
-) -> Ground:
-    """Read configuration, template and what is known of the server.
+def read_ground(tx: Connection, way: Way, text: Text) -> Ground:
+    """Read configuration, template and what is known of the server (``Order.way``, ``Order.text``).
 
-    Raises ``Conflict`` ``no_configuration``.
+    Raises what ``resolve`` raises.
     """
-    resolved = resolve(tx, user)
-    stored = read_template(tx, resolved, user, template, language, level)
+    resolved = resolve(tx, *way)
+    stored = read_template(tx, resolved, *text)
     return Ground(resolved, stored, read_health(tx, resolved.account_id))
 
 
@@ -162,7 +165,7 @@ def check(
     resolved = ground.resolved
     recipients = _list_recipients(order, resolved)
     faults = _check_recipients(office, order, recipients)
-    faults += _check_size(office, order)
+    faults += _check_size(office, order, resolved)
     faults += _check_way_out(order, resolved)
     faults += _check_times(order, resolved, at)
     text = _choose_text(order, ground)
@@ -198,8 +201,10 @@ def _check_recipients(office: Office, order: Order, recipients: Sequence[Address
     return [Fault("/to", "too_many_recipients", detail)]
 
 
-def _check_size(office: Office, order: Order) -> list[Fault]:
+def _check_size(office: Office, order: Order, resolved: Resolved) -> list[Fault]:
     most = office.settings.max_attachment_bytes
+    if resolved.max_attachment_bytes is not None:  # what the domain's server takes
+        most = min(most, resolved.max_attachment_bytes)
     size_bytes = sum(len(each.content) for each in order.attachments)
     if size_bytes <= most:
         return []
@@ -258,6 +263,7 @@ def _render(
             documents=order.documents,
             strict=order.strict_macros,
             max_rendered_bytes=office.settings.max_rendered_bytes,
+            closing=order.closing,
         )
     except Refused as error:
         faults += error.faults

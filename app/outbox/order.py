@@ -24,7 +24,9 @@ class Reference:
 class Order:
     """One message to be sent. None means: as the configuration says.
 
-    notifications: the contract's words; an empty tuple asks for no NOTIFY.
+    account: the id of one to send through instead of the active scope's. sender: who shall stand in
+    From. notifications: the contract's words; an empty tuple asks for no NOTIFY.
+    closing: signatures and footers, by switch, where the message says something of its own.
     attachment_password: a password of this message's own; never stored.
     """
 
@@ -33,12 +35,15 @@ class Order:
     bcc: tuple[Mailbox, ...] = ()
     reply_to: tuple[Mailbox, ...] | None = None
     user: str | None = None
+    account: str | None = None
+    sender: Mailbox | None = None
     template: str | None = None
     level: int = 1
     language: str | None = None
     subject: str | None = None
     body: str | None = None
     strict_macros: bool | None = None
+    closing: Mapping[str, bool] = field(default_factory=dict)
     macros: Mapping[str, MacroValue] = field(default_factory=dict)
     documents: tuple[Document, ...] = ()
     attachments: tuple[Plain, ...] = field(default=(), repr=False)
@@ -51,6 +56,11 @@ class Order:
     smtp_password: str | None = field(default=None, repr=False)
     reference: Reference = Reference()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def way(self) -> tuple[str | None, str | None, Mailbox | None]:
+        """What decides which configuration it uses: user, account, wanted sender."""
+        return self.user, self.account, self.sender
 
     @property
     def text(self) -> tuple[str | None, str | None, str | None, int]:
