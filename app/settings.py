@@ -12,11 +12,18 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Network = IPv4Network | IPv6Network
 MEBIBYTE = 1024 * 1024
+# https; clear text on this machine alone, for a stand-in.
+OAuthUrl = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(https://[^/?#@\s]+|http://(127(\.\d+){3}|\[::1\]|localhost)(:\d+)?)(/[^#\s]*)?$"
+    ),
+]
 
 
 class Settings(BaseSettings):
@@ -91,6 +98,37 @@ class Settings(BaseSettings):
     )
     oidc_scopes: str = Field(
         "openid", description="Scopes asked for, with blanks; the role must come in the ID token."
+    )
+
+    # OAuth2 at mail providers
+    oauth_google_client_id: str | None = Field(
+        None,
+        description="Awizo's client id at Google, for accounts that log in by OAuth2. Needs "
+        "`AWIZO_PUBLIC_URL`; register `<public url>/oauth/callback` for it.",
+    )
+    oauth_google_client_secret: SecretStr | None = Field(None, description="That client's secret.")
+    oauth_google_authorize_url: OAuthUrl = Field(
+        "https://accounts.google.com/o/oauth2/v2/auth", description="Where people consent."
+    )
+    oauth_google_token_url: OAuthUrl = Field(
+        "https://oauth2.googleapis.com/token", description="Where tokens come from."
+    )
+    oauth_microsoft_client_id: str | None = Field(
+        None, description="Awizo's application id at Microsoft; the same redirect URI."
+    )
+    oauth_microsoft_client_secret: SecretStr | None = Field(None, description="Its secret.")
+    oauth_microsoft_tenant: str = Field(
+        "common",
+        pattern=r"^[A-Za-z0-9.-]{1,255}$",
+        description="Directory id or domain; client credentials need one of your own.",
+    )
+    oauth_microsoft_authorize_url: OAuthUrl = Field(
+        "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/authorize",
+        description="Where people consent.",
+    )
+    oauth_microsoft_token_url: OAuthUrl = Field(
+        "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token",
+        description="Where tokens come from.",
     )
 
     # What leaves
