@@ -125,7 +125,7 @@ async def put_domain(
                 configuration_changed(tx, each.stored.id, at)
         return changed
 
-    stored, touched, is_new = await (office.db.read if dry_run else office.db.write)(run)
+    stored, touched, is_new = await office.db.write(run)
     if not dry_run:
         office.db.ring()
         response.headers["ETag"] = f'"{stored.version}"'

@@ -30,6 +30,7 @@ from app.configuration.fields import (
     text,
 )
 from app.configuration.port_options import expand_port
+from app.configuration.unsubscribe import UNSUBSCRIBE
 from app.errors import Fault, Notice
 from app.mime.address import parse_mailbox
 from app.mime.protect import check_password
@@ -96,6 +97,8 @@ FIELDS: Mapping[str, Kind] = {
     "attachment_password": secret(127),
     "on_uncertain": choice("resend", "hold"),
     "give_up_after_h": number(0.001, 8760, whole=False),
+    "unsubscribe": UNSUBSCRIBE,
+    "suppress_hard_bounces": FLAG,
     "macros": MACROS,
     "instance_footer": PIECE,
     "product_footer": FLAG,

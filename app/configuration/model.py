@@ -38,6 +38,8 @@ DEFAULTS: Mapping[str, Any] = {
     "language": DEFAULT_LANGUAGE,
     "on_uncertain": "resend",
     "give_up_after_h": 72,
+    "unsubscribe": {"enabled": False},
+    "suppress_hard_bounces": False,
 }
 SMTP_DEFAULTS: Mapping[str, Any] = {
     "connection": "auto",

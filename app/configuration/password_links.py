@@ -7,8 +7,9 @@ about the account that its owner does not know, and opens nothing but this one d
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Select, insert, select, update
 from sqlalchemy.engine import Connection
 
 from app.accounts import audit
@@ -79,14 +80,14 @@ def read_link(tx: Connection, vault: Vault, token: str, at: datetime) -> StoredA
 
     Raises ``Missing`` ``link_not_found`` for one that is forged, used, replaced or too old: alike.
     """
-    return _find(tx, vault, token, at)[1]
+    return _find(tx, vault, token, at, _by_token(token))[1]
 
 
 def use_link(
     tx: Connection, vault: Vault, token: str, password: object, at: datetime
 ) -> StoredAccount:
     """Enter the password by a link, which is then used up; return the account as it was."""
-    link_id, stored = _find(tx, vault, token, at)
+    link_id, stored = _find(tx, vault, token, at, lock_rows(tx, _by_token(token)))
     # Nobody may have it shown again: it was entered by no key.
     owner = Caller(f"link:{link_id}", "user", "password link", stored.user_id or "")
     entered = enter_password(tx, vault, owner, stored.scope, password, at)
@@ -94,10 +95,14 @@ def use_link(
     return entered
 
 
-def _find(tx: Connection, vault: Vault, token: str, at: datetime) -> tuple[str, StoredAccount]:
-    link_id = token.partition(".")[0]
-    query = select(password_link).where(password_link.c.id == link_id)
-    row = tx.execute(lock_rows(tx, query)).first()
+def _by_token(token: str) -> Select[Any]:
+    return select(password_link).where(password_link.c.id == token.partition(".")[0])
+
+
+def _find(
+    tx: Connection, vault: Vault, token: str, at: datetime, query: Select[Any]
+) -> tuple[str, StoredAccount]:
+    row = tx.execute(query).first()
     stored = load_account(tx, row.account_id) if row else None
     if (
         row is None

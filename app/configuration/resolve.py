@@ -96,6 +96,8 @@ class Resolved:
     language: str
     on_uncertain: str
     give_up_after_h: float
+    unsubscribe: Mapping[str, Any]
+    suppress_hard_bounces: bool
     macros: Mapping[str, Any]
     attachment_password: bytes | None = field(repr=False)
     attachment_password_account: str | None
@@ -243,6 +245,8 @@ def combine(user: str | None, person: Person | None, layers: Sequence[StoredAcco
         language=value["language"] or DEFAULTS["language"],
         on_uncertain=value["on_uncertain"],
         give_up_after_h=value["give_up_after_h"],
+        unsubscribe=value["unsubscribe"],
+        suppress_hard_bounces=value["suppress_hard_bounces"],
         macros=macros,
         attachment_password=protector.attachment_password if protector else None,
         attachment_password_account=protector.id if protector else None,

@@ -91,6 +91,38 @@ password_link = Table(
     Column("used_at", UtcInstant),
 )
 
+consent = Table(
+    "consent",
+    metadata,
+    # OAuth2: what lets an account log in by a token; see consent.py.
+    Column(
+        "account_id", String(32), ForeignKey("account.id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("provider", String(16), nullable=False),
+    Column("grant_type", String(24), nullable=False),
+    # pending: asked, never given; needs_consent: it was given and does not count any more
+    Column("state", String(16), nullable=False),
+    # Sealed with the servers they may be shown to; empty text for client credentials.
+    Column("refresh_token", LargeBinary),
+    Column("access_token", LargeBinary),
+    Column("expires_at", UtcInstant),  # of the access token
+    Column("scopes", Text),
+    Column("address", Text),  # whose mailbox the provider says it is
+    Column("error", Text),
+    Column("failed_at", UtcInstant),
+    Column("granted_at", UtcInstant),
+    Column("refreshed_at", UtcInstant),
+    Column("lease_until", UtcInstant),  # somebody asks for a new access token until then
+    # An authorization under way; one use.
+    Column("pending_hash", Text),  # Vault.digest of the state
+    Column("pending_verifier", LargeBinary),  # sealed like the tokens
+    Column("pending_provider", String(16)),
+    Column("pending_until", UtcInstant),
+    Column("asked_by", Text, nullable=False),
+    CheckConstraint("state in ('pending', 'granted', 'needs_consent')", name="state"),
+    CheckConstraint("(state = 'granted') = (refresh_token is not null)", name="granted"),
+)
+
 mail_domain = Table(
     "mail_domain",
     metadata,

@@ -73,7 +73,7 @@ def read_grounds(tx: Connection, items: Sequence[Item]) -> list[Ground | AwizoEr
 
     found: list[Ground | AwizoError] = []
     for order in (item.order for item in items):
-        resolved = once(("user", order.user), resolve, order.user)
+        resolved = once(("way", *order.way), resolve, *order.way)
         if isinstance(resolved, AwizoError):
             found.append(resolved)
             continue

@@ -230,6 +230,10 @@ def _warn(checked: Checked, composed: Composed, notify: Sequence[str]) -> list[N
     ):
         detail = "The configuration has its password; yours is not used."
         found.append(Notice("smtp_password_ignored", detail, "/smtp_password"))
+    wanted, sender = order.sender, resolved.sender
+    if wanted and sender and wanted.address.casefold() != sender.address.casefold():
+        detail = f"This account always writes as {sender.address}."
+        found.append(Notice("sender_replaced", detail, "/from"))
     if resolved.mode == "draft":
         detail = "A draft goes out when its user sends it."
         found += [
