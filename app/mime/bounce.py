@@ -9,11 +9,13 @@ them, so that the patterns' worst case stays small.
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from email.message import Message
 
 from app.mime.entity import Leaf
 from app.mime.fields import Fields, read_fields, read_mailboxes
+from app.mime.quoted_html import derive_answer_text
 from app.mime.report import (
     MAX_REPORTED,
     MAX_SAID_CHARS,
@@ -46,27 +48,25 @@ _BREAK = re.compile(r"\n[ \t]*\n")
 
 
 def read_bounce(fields: Fields, leaves: Sequence[Leaf]) -> Report | None:
-    """Read a bounce in words; None where it is none, or where nobody's address is found in it."""
+    """Read a bounce in words; None where it is none, or names neither a recipient nor our message."""
     if not _is_from_daemon(fields):
         return None
-    texts = [
-        _cut_lines(leaf.decode_text())
-        for leaf in leaves[:MAX_SEARCHED_LEAVES]
-        if leaf.is_text and leaf.media_type == "text/plain"
-    ]
+    texts = _take_texts(leaves)
     delayed, failed = _find_recipients(fields, texts)
     told, own = _cut_returned("\n\n".join(texts))
     # flufl.bounce reads Exim's and qmail's warnings as failures: the words decide.
     failed_is: Action = "delayed" if _DELAYS.search(told) else "failed"
     recipients = [_tell_more(address, "delayed", told) for address in sorted(delayed)]
     recipients += [_tell_more(address, failed_is, told) for address in sorted(failed - delayed)]
-    if not recipients:
-        return None
     returned = read_returned(leaves)
     returned = returned if returned.items else read_fields(own.encode("utf-8", "replace"))
+    recipients = recipients or list(_find_mentioned(returned, told))
+    message_id = find_message_id(returned)
+    if not recipients and not message_id:
+        return None
     return Report(
         "dsn",
-        original_message_id=find_message_id(returned),
+        original_message_id=message_id,
         recipients=tuple(recipients[:MAX_REPORTED]),
         returned=returned,
     )
@@ -75,6 +75,22 @@ def read_bounce(fields: Fields, leaves: Sequence[Leaf]) -> Report | None:
 def _is_from_daemon(fields: Fields) -> bool:
     # The null path alone is not enough: absences have it too, and quote whom they answer.
     return fields.has("x-failed-recipients") or bool(_DAEMONS.search(fields.get("from")[:500]))
+
+
+def _take_texts(leaves: Sequence[Leaf]) -> list[str]:
+    texts = [leaf for leaf in leaves if leaf.is_text][:MAX_SEARCHED_LEAVES]
+    plain = [leaf.decode_text() for leaf in texts if leaf.media_type == "text/plain"]
+    if not plain:
+        plain = [derive_answer_text(leaf.decode_text(), with_quotes=True) for leaf in texts]
+    return [_cut_lines(text) for text in plain]
+
+
+def _find_mentioned(returned: Fields, told: str) -> Iterator[ReportedRecipient]:
+    """Yield those that our message was for, where the text names them beside a status: any language."""
+    for mailbox in read_mailboxes(returned.get_all("to") + returned.get_all("cc")):
+        found = _tell_more(mailbox.address, "failed", told)
+        if found.status[:1] in ("4", "5"):
+            yield found if found.status[0] == "5" else replace(found, action="delayed")
 
 
 def _find_recipients(fields: Fields, texts: list[str]) -> tuple[set[str], set[str]]:

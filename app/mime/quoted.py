@@ -25,17 +25,22 @@ _VERB = re.compile(
 _SCHRIEB = re.compile(r"(?:am|on)\b.*\bschrieb\b|wiadomość napisana przez\b", re.IGNORECASE)
 _STARTS = re.compile(r"\W{0,3}(?:on|at|le|am|w dniu|dnia)\b", re.IGNORECASE)
 _SAYS_WHEN_OR_WHO = re.compile(r"\b\d\d?[:.h]\d\d\b|[^\s@]@[^\s@]|\b(?:19|20)\d\d\b")
-# Outlook's header block: which label opens it, and which follow.
+# The header block of Outlook, GMX, Interia: opened by From or Sent, with two other labels near it.
 _FROM = re.compile(r"[*\s]*(?:from|od|nadawca|de|expéditeur|von)\s?:\*?\s", re.IGNORECASE)
+_SENT = re.compile(
+    r"[*\s]*(?:sent|date|wysłano|wysłane|data|envoyé(?: le)?|gesendet|datum)\s?:\*?\s",
+    re.IGNORECASE,
+)
 _LABEL = re.compile(
-    r"[*\s]*(?:sent|date|to|cc|subject|reply-to|importance|wysłano|data|do|dw|temat|ważność|odpowiedź do"
-    r"|envoyé(?: le)?|à|objet|cc?|gesendet|datum|an|betreff|priorität|importance)\s?:\*?(?:\s|$)",
+    r"[*\s]*(?:to|cc|subject|reply-to|importance|do|dw|temat|ważność|odpowiedź do|à|objet|an|betreff"
+    r"|priorität)\s?:\*?(?:\s|$)",
     re.IGNORECASE,
 )
 _LOOKED_AHEAD = 8  # lines for the labels; long To fields wrap
 _ORIGINAL = re.compile(
-    r"[ \t]*-{2,}\s?(?:original (?:message|appointment)|message d['’]origine|message (?:original|transféré)"
-    r"|ursprüngliche nachricht|originalnachricht|weitergeleitete nachricht|original-nachricht"
+    r"[ \t]*-{2,}\s?(?:original (?:message|appointment)|message d['’]origine"
+    r"|(?:message|mail) (?:original|transféré)"
+    r"|ursprüngliche (?:nachricht|mail)|originalnachricht|weitergeleitete nachricht|original-nachricht"
     r"|(?:wiadomość|treść) (?:oryginalna|przekazana)|oryginalna wiadomość|wiadomość oryginalna"
     r"|treść przekazanej wiadomości|forwarded message|original email)\s?-{2,}\s*",
     re.IGNORECASE,
@@ -101,10 +106,11 @@ def _opens_rest(lines: list[str], at: int) -> bool:
 
 
 def _opens_block(lines: list[str], at: int) -> bool:
-    if at >= len(lines) or not _FROM.match(lines[at][:200]):
+    if at >= len(lines) or not any(each.match(lines[at][:200]) for each in (_FROM, _SENT)):
         return False
-    labels = [each for each in lines[at + 1 : at + 1 + _LOOKED_AHEAD] if _LABEL.match(each[:200])]
-    return len(labels) >= 2
+    near = [line[:200] for line in lines[at : at + 1 + _LOOKED_AHEAD]]
+    counts = [sum(1 for line in near if each.match(line)) for each in (_FROM, _SENT, _LABEL)]
+    return counts[0] > 0 and sum(counts) > 2
 
 
 def _measure_attribution(lines: list[str], at: int) -> int:

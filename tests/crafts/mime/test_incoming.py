@@ -4,6 +4,7 @@ import random
 import time
 import tracemalloc
 from base64 import encodebytes
+from collections.abc import Callable
 from email import message_from_bytes, policy
 from pathlib import Path
 
@@ -41,8 +42,8 @@ def test_every_expectation_has_its_message() -> None:
 
 # Those reports that name our message nowhere.
 NAMELESS = {
-    "exim_old_delayed", "daemon_says_nothing", "absence_without_signs", "list_mailman", "newsletter",
-    "human_forwards_a_bounce",
+    "html_only_bounce", "exim_old_delayed", "daemon_says_nothing", "absence_without_signs", "list_mailman",
+    "newsletter", "human_forwards_a_bounce",
 }  # fmt: skip
 
 
@@ -268,40 +269,41 @@ def nest(depth: int) -> bytes:
 
 MIB = 1024 * 1024
 HOSTILE = {
-    "nested": nest(5000),
-    "nested in itself": b"Content-Type: multipart/mixed; boundary=a\n\n--a\n" * 20_000,
-    "parts": b"Content-Type: multipart/mixed; boundary=a\n\n" + b"--a\n\nx\n" * 500_000,
-    "almost boundaries": b"Content-Type: multipart/mixed; boundary=a\n\n" + b"\n--ab  " * 500_000,
-    "boundary of blanks": b"Content-Type: multipart/mixed; boundary=a\n\n\n--a" + b" " * 4 * MIB + b"x",
-    "fields": b"a: b\n" * 500_000,
-    "one field": b"To: " + b"a@b," * MIB,
-    "folds": b"Subject: x" + b"\n " * MIB,
-    "addresses that are none": b"From: " + b"(" * 2 * MIB,
-    "encoded words": b"Subject: " + b"=?utf-8?q?=" * MIB,
-    "identifiers": b"References: " + b"<" * MIB + b"<a@b>" * MIB,
-    "parameters": b"Content-Type: text/plain" + b"; a*1*=" * MIB,
-    "quotes": b"Content-Type: text/plain; a=" + b'"\\' * MIB,
-    "base64": b"Content-Type: text/plain\nContent-Transfer-Encoding: base64\n\n" + b"=!" * 4 * MIB,
-    "quoted-printable": b"Content-Transfer-Encoding: quoted-printable\n\n" + b"=" * 8 * MIB,
-    "recipients": b"Content-Type: message/delivery-status\n\n" + b"Final-Recipient: a@b\n" * 200_000,
-    "old bounce": b"From: mailer-daemon@yahoo.com\n\n" + b"failed addresses follow:\n" + b"a@b" * MIB,
-    "old bounce in lines": b"From: mailer-daemon\n\nfailed addresses follow:\n" + b"x a@b\n" * MIB,
-    "old bounce of blanks": b"From: mailer-daemon\n\n" + (b" " * 399 + b"x\n") * 10_000,
-    "failed recipients": b"X-Failed-Recipients: " + b'"(<' * MIB,
-    "mentions": b"X-Failed-Recipients: a@b.example\n\n" + b"a@b.example\n\n" * 500_000,
-    "html": b"Content-Type: text/html\n\n" + b"<div>" * MIB,
+    "nested": lambda: nest(5000),
+    "nested in itself": lambda: b"Content-Type: multipart/mixed; boundary=a\n\n--a\n" * 20_000,
+    "parts": lambda: b"Content-Type: multipart/mixed; boundary=a\n\n" + b"--a\n\nx\n" * 500_000,
+    "almost boundaries": lambda: b"Content-Type: multipart/mixed; boundary=a\n\n" + b"\n--ab  " * 500_000,
+    "boundary of blanks": lambda: b"Content-Type: multipart/mixed; boundary=a\n\n\n--a" + b" " * 4 * MIB + b"x",
+    "fields": lambda: b"a: b\n" * 500_000,
+    "one field": lambda: b"To: " + b"a@b," * MIB,
+    "folds": lambda: b"Subject: x" + b"\n " * MIB,
+    "addresses that are none": lambda: b"From: " + b"(" * 2 * MIB,
+    "encoded words": lambda: b"Subject: " + b"=?utf-8?q?=" * MIB,
+    "identifiers": lambda: b"References: " + b"<" * MIB + b"<a@b>" * MIB,
+    "parameters": lambda: b"Content-Type: text/plain" + b"; a*1*=" * MIB,
+    "quotes": lambda: b"Content-Type: text/plain; a=" + b'"\\' * MIB,
+    "base64": lambda: b"Content-Type: text/plain\nContent-Transfer-Encoding: base64\n\n" + b"=!" * 4 * MIB,
+    "quoted-printable": lambda: b"Content-Transfer-Encoding: quoted-printable\n\n" + b"=" * 8 * MIB,
+    "recipients": lambda: b"Content-Type: message/delivery-status\n\n" + b"Final-Recipient: a@b\n" * 200_000,
+    "old bounce": lambda: b"From: mailer-daemon@yahoo.com\n\n" + b"failed addresses follow:\n" + b"a@b" * MIB,
+    "old bounce in lines": lambda: b"From: mailer-daemon\n\nfailed addresses follow:\n" + b"x a@b\n" * MIB,
+    "old bounce of blanks": lambda: b"From: mailer-daemon\n\n" + (b" " * 399 + b"x\n") * 10_000,
+    "failed recipients": lambda: b"X-Failed-Recipients: " + b'"(<' * MIB,
+    "mentions": lambda: b"X-Failed-Recipients: a@b.example\n\n" + b"a@b.example\n\n" * 500_000,
+    "html": lambda: b"Content-Type: text/html\n\n" + b"<div>" * MIB,
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_mail_costs_no_more_than_its_size(raw: bytes) -> None:
+@pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_mail_costs_no_more_than_its_size(make: Callable[[], bytes]) -> None:
+    raw = make()
     start = time.process_time()
     mutate_reports.read_all(raw)
     assert time.process_time() - start < mutate_reports.MAX_S
 
 
 def test_parts_beyond_the_bound_are_left_out() -> None:
-    _, leaves = split_message(HOSTILE["parts"])
+    _, leaves = split_message(HOSTILE["parts"]())
     assert len(leaves) == MAX_PARTS
 
 

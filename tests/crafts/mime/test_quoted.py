@@ -71,6 +71,17 @@ PLAIN = {
     "Outlook, old, French": (
         "Zapłacimy jutro.\n\nJan\n\n-----Message d'origine-----\nDe : Anna\n\nFacture\n"
     ),
+    "GMX": (
+        "Zapłacimy jutro.\n\nJan\n\nGesendet: Donnerstag, 12. November 2026 um 10:00 Uhr\n"
+        'Von: "Anna Nowak" <anna@firma.example>\nAn: jan@x.example\nBetreff: Rechnung\nAnbei.\n'
+    ),
+    "Interia": (
+        'Zapłacimy jutro.\n\nJan\n\nOd: "Anna Nowak" <anna@firma.example>\nDo: jan@x.example;\n'
+        "Wysłane: 10:00 Czwartek 2026-11-12\nTemat: Faktura\n\n> Faktura\n"
+    ),
+    "Zimbra, French": (
+        "Zapłacimy jutro.\n\nJan\n\n----- Mail original -----\nDe: Anna\nÀ: Jan\n\nFacture\n"
+    ),
     "a signature": "Zapłacimy jutro.\n\nJan\n-- \nJan Kłos\nKlient Sp. z o.o.\nOd: zawsze\n",
     "a telephone, Polish": "Zapłacimy jutro.\n\nJan\n\nWysłane z iPhone'a\n\n> Faktura\n",
     "a telephone, German": "Zapłacimy jutro.\n\nJan\n\nVon meinem iPhone gesendet\n",
@@ -100,6 +111,7 @@ def test_the_quoted_part_goes_whatever_program_wrote_it(text: str) -> None:
         ),
         ("Od: jutra płacimy.\nDo: końca roku.\n", "Od: jutra płacimy.\nDo: końca roku."),
         ("Proszę o fakturę na:\nKlient, ul. Długa 5:\n", "Proszę o fakturę na:\nKlient, ul. Długa 5:"),
+        ("Data: 12.11.2026\nDo: kasy\nKwota: 5", "Data: 12.11.2026\nDo: kasy\nKwota: 5"),
         ("Godzina 10:00:\nspotkanie", "Godzina 10:00:\nspotkanie"),
         ("Le montant de 100 EUR est:\nfaux", "Le montant de 100 EUR est:\nfaux"),
         ("> tylko cytat\n> i nic\n", "> tylko cytat\n> i nic"),
