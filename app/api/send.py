@@ -19,6 +19,7 @@ from app.api.multipart import FilePart, read_form
 from app.api.order import OrderBody, read_order
 from app.api.show import Message, show_accepted
 from app.api.sign_in import TheSender
+from app.api.templates import show_parts
 from app.outbox.accept import Acceptance, accept
 from app.outbox.check import ask_ground, await_ground
 from app.outbox.idempotency import Answered, Attempted, find_each_replay, make_canonical
@@ -207,5 +208,6 @@ def _show_whole(prepared: Prepared) -> dict[str, Any]:
         "dry_run": True,
         "html": prepared.rendered.html,
         "text": prepared.rendered.text,
+        "parts": [each.model_dump() for each in show_parts(prepared.rendered.closing)],
         "raw": base64.b64encode(prepared.composed.raw).decode(),
     }

@@ -64,6 +64,7 @@ WORDS: Mapping[str, str] = {
     "unknown_field": mark("This is not known here."),
     "too_long": mark("This is too long."),
     "too_large": mark("This is too large."),
+    "html_not_closed": mark("A tag, a comment or a style in this HTML is never closed."),
     "too_many": mark("These are too many."),
     "too_many_mailboxes": mark("Give one address."),
     "not_allowed": mark("Leave this empty for this role."),

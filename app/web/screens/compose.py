@@ -7,7 +7,7 @@ browser does not give them back to a page that is shown again.
 import asyncio
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -21,6 +21,7 @@ from app.errors import AwizoError, Missing, Refused
 from app.outbox.check import ask_ground, check
 from app.templates_engine.builtin import BUILTIN_LANGUAGES
 from app.templates_engine.catalogue import BY_NAME
+from app.templates_engine.closing import SWITCHES
 from app.templates_engine.render import Rendered
 from app.web.faults import say_all
 from app.web.form import Filled
@@ -94,9 +95,12 @@ async def preview(visit: TheVisit, letter: TheLetter) -> Response:
 
 @router.post("/compose/change")
 async def change(visit: TheVisit, letter: TheLetter) -> Response:
-    """Put the filled text into the form, to be changed by hand."""
+    """Put the filled text into the form, to be changed by hand.
+
+    Without signatures and footers: sending puts them below what is in the form.
+    """
     try:
-        rendered = await _render(visit, letter)
+        rendered = await _render(visit, letter, dict.fromkeys(SWITCHES, False))
     except AwizoError as error:
         return await _show(visit, _refill(visit, letter, error), error.status)
     body = rendered.text if rendered.html is None else rendered.html
@@ -131,9 +135,12 @@ async def _accept(visit: Visit, letter: Letter, *, as_draft: bool) -> Response:
     return visit.go(f"/ui/messages/{sent}", done=done)
 
 
-async def _render(visit: Visit, letter: Letter) -> Rendered:
+async def _render(
+    visit: Visit, letter: Letter, closing: Mapping[str, bool] | None = None
+) -> Rendered:
     """Fill the text by the code that sends; raise ``Refused`` for what is wrong with the text."""
     order, _ = read_order(visit, letter)
+    order = replace(order, closing=closing or order.closing)
     ground = await ask_ground(visit.office, order)
     checked, faults = await asyncio.to_thread(check, visit.office, order, ground, visit.at)
     if checked.rendered is None:

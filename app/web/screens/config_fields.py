@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.configuration.closing import PIECES
 from app.configuration.document import FIELDS, SENDER, SMTP
 from app.configuration.model import NEVER
 from app.mime.address import Mailbox
@@ -47,6 +48,18 @@ LABELS: Mapping[str, str] = {
     "on_uncertain": mark("When a server's last answer was lost"),
     "give_up_after_h": mark("Give up after (hours)"),
     "macros": mark("Values for templates"),
+    "signature.html": mark("Signature of the account (HTML)"),
+    "signature.text": mark("Signature of the account (plain text)"),
+    "footer.html": mark("Footer of the account (HTML)"),
+    "footer.text": mark("Footer of the account (plain text)"),
+    "instance_footer.html": mark("Footer of every mail (HTML)"),
+    "instance_footer.text": mark("Footer of every mail (plain text)"),
+    "product_footer": mark("The line \u201cSent with Awizo\u201d below every mail"),
+    "closing.user_signature": mark("Signature of the user"),
+    "closing.account_signature": mark("Signature of the account"),
+    "closing.account_footer": mark("Footer of the account"),
+    "closing.instance_footer": mark("Footer of every mail"),
+    "closing.product_footer": mark("The line \u201cSent with Awizo\u201d"),
 }
 # In the order in which they are offered.
 CHOICES: Mapping[str, Mapping[str, str]] = {
@@ -110,6 +123,7 @@ POINTERS = {
     **{f"/smtp/{name}": f"smtp.{name}" for name in SMTP},
     **{f"/sender/{name}": f"sender.{name}" for name in SENDER},
     **{f"/{name}": name for name in FIELDS},
+    **{f"/{name}/{kind}": f"{name}.{kind}" for name in PIECES for kind in ("html", "text")},
 }
 _NUMBERS = {
     "port": int,
@@ -119,6 +133,10 @@ _NUMBERS = {
     "chunking_window": int,
 }
 _PLAIN = ("return_content", "importance", "language", "on_uncertain", "mode")
+_OFFERED = {
+    *(*_PLAIN, *MAILBOXES, *PIECES, "smtp", "sender", "notifications", "read_receipt"),
+    *("give_up_after_h", "attachment_password", "macros", "product_footer"),
+}
 
 
 def fill_form(document: Mapping[str, Any], *, is_personal: bool) -> dict[str, str]:
@@ -144,14 +162,20 @@ def fill_form(document: Mapping[str, Any], *, is_personal: bool) -> dict[str, st
         values["give_up_after_h"] = _write(document["give_up_after_h"])
     values["none.attachment_password"] = _tick(document.get("attachment_password") == "")
     values["macros"] = write_macros(document.get("macros", {}))
+    for name in PIECES:
+        values |= {f"{name}.{kind}": each for kind, each in document.get(name, {}).items()}
+    values["product_footer"] = _tick(document.get("product_footer", False))
     return values
 
 
 def read_document_form(
     form: Form, stored: Mapping[str, Any], *, is_personal: bool
 ) -> dict[str, Any]:
-    """Return the raw configuration that a form stands for; ``stored`` is what it was made of."""
-    raw: dict[str, Any] = {}
+    """Return the raw configuration that a form stands for; ``stored`` is what it was made of.
+
+    What the form does not offer stays as it is stored.
+    """
+    raw = {name: value for name, value in stored.items() if name not in _OFFERED}
     if not is_personal or "own.smtp" in form:
         raw["smtp"] = _read_smtp(form)
     if not is_personal or "own.sender" in form:
@@ -180,6 +204,12 @@ def read_document_form(
     macros = read_macros(form.get("macros"), stored.get("macros", {}))
     if macros:
         raw["macros"] = macros
+    for name in PIECES:
+        piece = {kind: form.get(f"{name}.{kind}") for kind in ("html", "text")}
+        if any(piece.values()) or stored.get(name) == {}:  # explicitly none stays so
+            raw[name] = piece
+    if "product_footer" in form:
+        raw["product_footer"] = True
     return raw
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from app.accounts.people import check_user_id
+from app.configuration.closing import PIECES
 from app.configuration.explain import explain
 from app.configuration.load import find_account
 from app.configuration.resolve import look_up
@@ -94,7 +95,7 @@ def _flatten_document(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return a stored document's values by field name."""
     flat: dict[str, Any] = {}
     for name, value in document.items():
-        if name in ("smtp", "sender"):
+        if name in ("smtp", "sender", *PIECES):
             flat |= {f"{name}.{member}": each for member, each in value.items()}
         else:
             flat[name] = write_macros(value) if name == "macros" else value
