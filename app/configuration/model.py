@@ -15,7 +15,9 @@ from app.mime.address import Mailbox
 Connection = Literal["auto", "plaintext", "starttls", "ssl_tls"]
 Auth = Literal["auto", "none", "plain", "login", "cram_md5", "ntlm", "xoauth2"]
 PasswordMode = Literal["stored", "ask", "awaiting"]
-PasswordState = Literal["none", "stored", "awaiting"]
+PasswordState = Literal["none", "stored", "awaiting", "consent_needed"]
+ConsentProvider = Literal["google", "microsoft"]
+ConsentGrant = Literal["authorization_code", "client_credentials"]
 ActiveScope = Literal["global", "personal", "account"]
 Mode = Literal["smtp", "draft"]
 Protocol = Literal["imap", "pop3"]
@@ -172,6 +174,29 @@ class StoredAccount:
     paused_at: datetime | None
     updated_at: datetime
     removed_at: datetime | None
+    consent: "Consent | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """An OAuth2 consent without its tokens (``consent.py``).
+
+    state: ``pending`` (asked, never given), ``granted``, ``needs_consent``. address: whose mailbox
+    the provider says it is. error: what went wrong last, in plain words. asked_until: an answer to
+    an authorization is waited for.
+    """
+
+    provider: ConsentProvider
+    grant: ConsentGrant
+    state: Literal["pending", "granted", "needs_consent"]
+    scopes: str | None = None
+    address: str | None = None
+    error: str | None = None
+    failed_at: datetime | None = None
+    granted_at: datetime | None = None
+    refreshed_at: datetime | None = None
+    expires_at: datetime | None = None
+    asked_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +301,16 @@ def read_mailbox_server(
     block = merge_domain(document["incoming"], "incoming", address, domain) or {}
     login = document.get("smtp", {}).get("username") or address
     return read_incoming({"username": login, **block})
+
+
+def takes_token(settings: SmtpSettings | None) -> bool:
+    """Whether this login may be made with a token that Awizo gets by a consent."""
+    return (
+        settings is not None
+        and settings.wants_login
+        and settings.auth in ("auto", "xoauth2")
+        and settings.password_mode != "ask"
+    )
 
 
 def read_sender(block: Mapping[str, Any] | None) -> Sender | None:

@@ -17,7 +17,12 @@ from app.accounts.people import Person
 from app.accounts.tables import person as person_table
 from app.configuration.account_rights import may_send
 from app.configuration.closing import list_closing
-from app.configuration.load import ACCOUNTS, place_attachment_password, read_account
+from app.configuration.load import (
+    ACCOUNTS,
+    FROM_ACCOUNT,
+    place_attachment_password,
+    read_account,
+)
 from app.configuration.model import (
     ACCOUNT_SCOPE,
     DEFAULTS,
@@ -34,7 +39,7 @@ from app.configuration.model import (
     read_mailboxes,
     read_sender,
 )
-from app.configuration.tables import account, mail_domain
+from app.configuration.tables import account
 from app.errors import Conflict, Denied, Fault, Refused
 from app.mime.address import Mailbox
 from app.templates_engine.catalogue import resolve as resolve_macro
@@ -51,9 +56,7 @@ _LAYERS = (
         *(column.label(f"person_{column.name}") for column in person_table.c),
     )
     .select_from(
-        account.outerjoin(mail_domain, mail_domain.c.name == account.c.domain).outerjoin(
-            person_table, person_table.c.id == bindparam("user")
-        )
+        FROM_ACCOUNT.outerjoin(person_table, person_table.c.id == bindparam("user"))
     )
     .where(
         account.c.scope.in_((GLOBAL, bindparam("own"))) | (account.c.id == bindparam("account")),
