@@ -9,15 +9,16 @@ them, so that the patterns' worst case stays small.
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from email.message import Message
+from itertools import islice
+from string import ascii_lowercase, ascii_uppercase
 
 from app.mime.entity import Leaf
 from app.mime.fields import Fields, read_fields, read_mailboxes
 from app.mime.quoted_html import derive_answer_text
 from app.mime.report import (
-    MAX_REPORTED,
     MAX_SAID_CHARS,
     Action,
     Report,
@@ -30,6 +31,7 @@ from app.mime.report import (
 MAX_SEARCHED_CHARS = 32_768  # of one text; what a daemon says stands at its beginning
 MAX_LINE_CHARS = 400
 MAX_SEARCHED_LEAVES = 6
+MAX_BOUNCED = 200  # recipients of one bounce
 MAX_MENTIONS = 10  # of one address
 
 # What daemons do not write about others; Exim's own field names the failed itself.
@@ -44,6 +46,8 @@ _DELAYS = re.compile(
     r"|delivery .{0,40}delayed|do not need to (resend|take any action)|this is (just )?a warning",
     re.IGNORECASE,
 )
+# str.lower() may change the length, and with it where things stand.
+_TO_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 _BREAK = re.compile(r"\n[ \t]*\n")
 
 
@@ -54,20 +58,25 @@ def read_bounce(fields: Fields, leaves: Sequence[Leaf]) -> Report | None:
     texts = _take_texts(leaves)
     delayed, failed = _find_recipients(fields, texts)
     told, own = _cut_returned("\n\n".join(texts))
+    folded = told.translate(_TO_LOWER)
     # flufl.bounce reads Exim's and qmail's warnings as failures: the words decide.
     failed_is: Action = "delayed" if _DELAYS.search(told) else "failed"
-    recipients = [_tell_more(address, "delayed", told) for address in sorted(delayed)]
-    recipients += [_tell_more(address, failed_is, told) for address in sorted(failed - delayed)]
+    actions: dict[str, Action] = dict.fromkeys(sorted(failed), failed_is)
+    actions |= dict.fromkeys(sorted(delayed), "delayed")
+    recipients = [
+        _tell_more(address, action, told, folded)
+        for address, action in islice(actions.items(), MAX_BOUNCED)
+    ]
     returned = read_returned(leaves)
     returned = returned if returned.items else read_fields(own.encode("utf-8", "replace"))
-    recipients = recipients or list(_find_mentioned(returned, told))
+    recipients = recipients or _find_mentioned(returned, told, folded)
     message_id = find_message_id(returned)
     if not recipients and not message_id:
         return None
     return Report(
         "dsn",
         original_message_id=message_id,
-        recipients=tuple(recipients[:MAX_REPORTED]),
+        recipients=tuple(recipients),
         returned=returned,
     )
 
@@ -85,12 +94,16 @@ def _take_texts(leaves: Sequence[Leaf]) -> list[str]:
     return [_cut_lines(text) for text in plain]
 
 
-def _find_mentioned(returned: Fields, told: str) -> Iterator[ReportedRecipient]:
-    """Yield those that our message was for, where the text names them beside a status: any language."""
-    for mailbox in read_mailboxes(returned.get_all("to") + returned.get_all("cc")):
-        found = _tell_more(mailbox.address, "failed", told)
-        if found.status[:1] in ("4", "5"):
-            yield found if found.status[0] == "5" else replace(found, action="delayed")
+def _find_mentioned(returned: Fields, told: str, folded: str) -> list[ReportedRecipient]:
+    """Find those that our message was for and the text names beside a status, in any language."""
+    mailboxes = read_mailboxes(returned.get_all("to") + returned.get_all("cc"))[:MAX_BOUNCED]
+    found = [_tell_more(each.address, "failed", told, folded) for each in mailboxes]
+    actions: dict[str, Action] = {"5": "failed", "4": "delayed"}
+    return [
+        replace(each, action=actions[each.status[0]])
+        for each in found
+        if each.status[:1] in actions
+    ]
 
 
 def _find_recipients(fields: Fields, texts: list[str]) -> tuple[set[str], set[str]]:
@@ -124,10 +137,10 @@ def _clean(addresses: frozenset[bytes]) -> set[str]:
     return {mailbox.address for mailbox in read_mailboxes(texts)}
 
 
-def _tell_more(address: str, action: Action, told: str) -> ReportedRecipient:
+def _tell_more(address: str, action: Action, told: str, folded: str) -> ReportedRecipient:
     """Take what stands behind the address, up to the end of its paragraph, for the diagnostic."""
     said = ""
-    at, folded = -1, told.lower()
+    at = -1
     for _ in range(MAX_MENTIONS):
         at = folded.find(address.lower(), at + 1)
         if at < 0:

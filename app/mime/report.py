@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Literal
 
 from app.mime.entity import Leaf, read_header
@@ -175,9 +176,9 @@ def _decode_character(match: re.Match[str]) -> str:
 
 
 def _read_dsn(block: bytes, returned: Fields) -> Report:
-    groups = [Fields(tuple(group)) for group in _split_groups(block)]
+    groups = [Fields(tuple(group)) for group in islice(_split_groups(block), MAX_REPORTED)]
     everything = Fields(tuple(item for group in groups for item in group.items))
-    recipients = [_read_recipient(each) for each in groups[:MAX_REPORTED]]
+    recipients = [_read_recipient(each) for each in groups]
     told = read_identifiers(everything.get("x-original-message-id"))  # Gmail's
     return Report(
         "dsn",

@@ -54,7 +54,8 @@ def read_all(raw: bytes) -> Incoming:
     incoming = read_incoming(raw)
     find_tags(incoming)
     find_answer(incoming.text, incoming.html)
-    find_answer("", incoming.html)
+    if incoming.text.strip():
+        find_answer("", incoming.html)
     return incoming
 
 
