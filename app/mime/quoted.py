@@ -23,7 +23,7 @@ _VERB = re.compile(
     r"\b(?:wrote|writes|a écrit|schrieb|napisał(?:\(a\)|/a|a)?|pisze)\s*:", re.IGNORECASE
 )
 _SCHRIEB = re.compile(r"(?:am|on)\b.*\bschrieb\b|wiadomość napisana przez\b", re.IGNORECASE)
-_STARTS = re.compile(r"\W{0,3}(?:on|at|le|am|w dniu|dnia)\b", re.IGNORECASE)
+_STARTS = re.compile(r"\W{0,3}(?:on|le|am|w dniu|dnia)\b", re.IGNORECASE)
 _SAYS_WHEN_OR_WHO = re.compile(r"\b\d\d?[:.h]\d\d\b|[^\s@]@[^\s@]|\b(?:19|20)\d\d\b")
 # The header block of Outlook, GMX, Interia: opened by From or Sent, with two other labels near it.
 _FROM = re.compile(r"[*\s]*(?:from|od|nadawca|de|expéditeur|von)\s?:\*?\s", re.IGNORECASE)
@@ -120,9 +120,21 @@ def _measure_attribution(lines: list[str], at: int) -> int:
         joined = f"{joined} {line[: MAX_ATTRIBUTION_CHARS + 1].strip()}".strip()
         if not line.strip() or len(joined) > MAX_ATTRIBUTION_CHARS or _QUOTED.match(line):
             return 0
+        if count > 1 and _STARTS.match(line) and not _SCHRIEB.match(joined):
+            return 0  # it starts here, and what is before it belongs to the answer
         if joined.endswith(":"):
             return count if _is_attribution(joined, lines[at + count : at + count + 3]) else 0
+        if count == 1 and not _may_start(line):
+            return 0
     return 0
+
+
+def _may_start(line: str) -> bool:
+    """Say whether a line may be the first of a wrapped attribution: a date or a person, no sentence."""
+    line = line[:MAX_ATTRIBUTION_CHARS].rstrip()
+    if line.endswith((".", "!", "?")):
+        return False
+    return bool(_STARTS.match(line) or _SAYS_WHEN_OR_WHO.search(line))
 
 
 def _is_attribution(joined: str, following: list[str]) -> bool:

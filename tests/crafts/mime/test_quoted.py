@@ -71,6 +71,18 @@ PLAIN = {
     "Outlook, old, French": (
         "Zapłacimy jutro.\n\nJan\n\n-----Message d'origine-----\nDe : Anna\n\nFacture\n"
     ),
+    "no blank line before it": (
+        "Zapłacimy jutro.\n\nJan\nOn Thu, Nov 12, 2026 at 10:00 AM Anna Nowak\n"
+        "<anna@firma.example> wrote:\n> Faktura\n"
+    ),
+    "Apple Mail, Polish, wrapped": (
+        "Zapłacimy jutro.\n\nJan\n\nWiadomość napisana przez Anna Nowak <anna@firma.example>\n"
+        "w dniu 12 lis 2026, o godz. 10:00:\n\n> Faktura\n"
+    ),
+    "Gmail, English, wrapped twice": (
+        "Zapłacimy jutro.\n\nJan\n\nOn Thu, Nov 12, 2026\nat 10:00 AM Anna Nowak\n"
+        "<anna@firma.example> wrote:\n\n> Faktura\n"
+    ),
     "GMX": (
         "Zapłacimy jutro.\n\nJan\n\nGesendet: Donnerstag, 12. November 2026 um 10:00 Uhr\n"
         'Von: "Anna Nowak" <anna@firma.example>\nAn: jan@x.example\nBetreff: Rechnung\nAnbei.\n'
@@ -108,6 +120,14 @@ def test_the_quoted_part_goes_whatever_program_wrote_it(text: str) -> None:
         (
             "On 12.11.2026 Anna wrote:\n> Kiedy?\nJutro.\n\n> Ile?\nWszystko.\n",
             "Jutro.\n\nWszystko.",
+        ),
+        (
+            "Zapłacimy 12.11.2026 o 10:00\nW dniu 2026-11-12 10:00, Anna pisze:\n> Kiedy?\n",
+            "Zapłacimy 12.11.2026 o 10:00",
+        ),
+        (
+            "Zapłacono 100 zł 12.11.2026.\nJan <jan@x.example> napisał(a):\n> Kiedy?\n",
+            "Zapłacono 100 zł 12.11.2026.",
         ),
         ("Od: jutra płacimy.\nDo: końca roku.\n", "Od: jutra płacimy.\nDo: końca roku."),
         ("Proszę o fakturę na:\nKlient, ul. Długa 5:\n", "Proszę o fakturę na:\nKlient, ul. Długa 5:"),
