@@ -79,7 +79,9 @@ def add_closing(
     filler: Filler, closing: Sequence[ClosingText], html: str | None, text: str
 ) -> tuple[str | None, str, list[ClosingText]]:
     """Return a filled body and its text with the parts below it, and which those are."""
-    added, divs, blocks = [], [], []
+    added: list[ClosingText] = []
+    divs: list[str] = []
+    blocks: list[str] = []
     for each in closing:
         piece = _compile(each.html, each.text)
         assert piece.text is not None

@@ -50,7 +50,7 @@ def is_closed(fragment: str) -> bool:
 
 def _find_ends(html: str) -> tuple[dict[str, int], int | None]:
     """Return where the last end tag of each name stands, and where begins what never ends."""
-    ends = {}
+    ends: dict[str, int] = {}
     for match in _MARKUP.finditer(html):
         if match["open"] is not None:
             return ends, match.start()
