@@ -19,6 +19,7 @@ from app.api.events import router as events_router
 from app.api.keys import router as keys_router
 from app.api.messages import router as messages_router
 from app.api.password_links import router as password_links_router
+from app.api.portable import router as portable_router
 from app.api.probe import router as probe_router
 from app.api.providers import router as providers_router
 from app.api.scope_templates import scoped as scoped_template_routers
@@ -27,6 +28,7 @@ from app.api.state import router as state_router
 from app.api.suppressions import router as suppressions_router
 from app.api.suppressions_file import export_router, import_router
 from app.api.templates import router as templates_router
+from app.api.unsubscribe import router as unsubscribe_router
 from app.api.users import router as users_router
 from app.api.webhooks import router as webhooks_router
 from app.api.workers import router as workers_router
@@ -48,8 +50,10 @@ ROUTERS: list[APIRouter] = [
     export_router,  # before the suppression that has this id
     import_router,
     suppressions_router,
+    unsubscribe_router,
     probe_router,
     providers_router,
+    portable_router,
     config_router,
     accounts_router,
     account_rights_router,

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 from app.api.accounts import TheAccount
 from app.api.body import Body, Instant, Route, ShownInstant, UserId
 from app.api.gate import TheOffice
+from app.api.scope import Writer
 from app.api.sign_in import TheSender
 from app.configuration import accounts
 from app.configuration.account_rights import require_account
@@ -59,7 +60,7 @@ async def list_rights(caller: TheSender, office: TheOffice, account: TheAccount)
     return await office.db.read(read)
 
 
-@router.put("/accounts/{account}/rights/{user}")
+@router.put("/accounts/{account}/rights/{user}", dependencies=[Writer])
 async def put_right(
     caller: TheSender, office: TheOffice, account: TheAccount, user: TheUser, given: RightBody
 ) -> ShownRight:
@@ -74,7 +75,7 @@ async def put_right(
     return await office.db.write(run)
 
 
-@router.delete("/accounts/{account}/rights/{user}", status_code=204)
+@router.delete("/accounts/{account}/rights/{user}", status_code=204, dependencies=[Writer])
 async def delete_right(
     caller: TheSender, office: TheOffice, account: TheAccount, user: TheUser
 ) -> None:

@@ -6,7 +6,7 @@ are registered beside those of ``/config`` (``scope.on_each``).
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi import Body as JsonBody
 from pydantic import BaseModel, Field, WithJsonSchema
 from sqlalchemy.engine import Connection
@@ -17,8 +17,8 @@ from app.api.body import Choice, Route, ShownInstant, UserId
 from app.api.config import save_configuration
 from app.api.config_answer import Configuration, read_shown
 from app.api.gate import After, Limit, Page, TheOffice, cut_page, decode_cursor
-from app.api.scope import Scope
-from app.api.sign_in import TheSender
+from app.api.scope import Scope, Writer
+from app.api.sign_in import Guard, TheSender
 from app.configuration import accounts
 from app.configuration.account_rights import RIGHTS, Right, list_caller_rights, require_account
 from app.configuration.accounts import Wanted
@@ -31,6 +31,7 @@ from app.outbox.health import name_state, read_health
 
 router = APIRouter(route_class=Route, tags=["accounts"])
 
+TheMaker = Annotated[Caller, Depends(Guard("admin", "user"))]
 TheAccount = Annotated[str, Path(description="The account's id.", max_length=64)]
 EXAMPLE = {
     "holder": None,
@@ -101,13 +102,12 @@ async def list_accounts(
 
 @router.post("/accounts", status_code=201)
 async def create_account(
-    caller: TheSender, office: TheOffice, response: Response, given: Given
+    caller: TheMaker, office: TheOffice, response: Response, given: Given
 ) -> Configuration:
     """Make an account beside the default ones. Group accounts are an admin's to make.
 
     A member that is absent is inherited from the global configuration.
     """
-    caller.require("admin", "user")
     holder = _read_holder(caller, given.get("holder"))
     account_id = new_id(office.clock())
     scope = Scope(f"{ACCOUNT_SCOPE}{account_id}", holder)
@@ -139,7 +139,7 @@ async def read_account(
     return shown
 
 
-@router.post("/accounts/{account}/default")
+@router.post("/accounts/{account}/default", dependencies=[Writer])
 async def make_default_account(
     caller: TheSender, office: TheOffice, account: TheAccount
 ) -> Account:

@@ -13,6 +13,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from app.api.batch_order import BatchBody, BatchMessageBody
 from app.api.order import MessageBody, OrderBody
+from app.api.portable import PORTABLE
 from app.api.templates import RenderBody
 from app.api.users import UserBody
 from app.api.webhooks import WebhookBody
@@ -106,6 +107,7 @@ _READ_BY_HAND: list[tuple[type[BaseModel], JsonSchemaMode]] = [
     (RenderBody, "validation"),
     (UserBody, "validation"),
     (WebhookBody, "validation"),
+    *((each, "validation") for each in PORTABLE),
 ]
 
 _FAULT: dict[str, Any] = {

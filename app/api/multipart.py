@@ -59,6 +59,17 @@ def read_form(raw: bytes, content_type: str) -> tuple[bytes, tuple[FilePart, ...
     return message, tuple(files)
 
 
+def read_fields(raw: bytes, content_type: str) -> dict[str, str]:
+    """Return the fields of a form without files; raise ``Malformed`` for what is no form."""
+    boundary = parse_options_header(content_type)[1].get("boundary")
+    if not boundary:
+        raise Malformed("multipart/form-data needs its boundary.", code="malformed_form")
+    try:
+        return {segment.name: content.decode() for segment, content in _split(raw, boundary)}
+    except (MultipartError, ValueError, LookupError) as error:
+        raise Malformed(f"The form cannot be read: {error}.", code="malformed_form") from None
+
+
 def _split(raw: bytes, boundary: str) -> Iterator[tuple[MultipartSegment, bytes]]:
     parser = PushMultipartParser(boundary, max_segment_count=_MOST_PARTS)
     segment: MultipartSegment | None = None

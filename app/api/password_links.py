@@ -12,6 +12,7 @@ from app.api.accounts import TheAccount
 from app.api.body import Body, Route, ShownInstant
 from app.api.config_switch import SecretBody
 from app.api.gate import TheOffice
+from app.api.scope import Writer
 from app.api.sign_in import TheSender
 from app.configuration import password_links
 from app.configuration.account_rights import require_account
@@ -45,7 +46,7 @@ class Asked(BaseModel):
     username: str | None
 
 
-@router.post("/accounts/{account}/password-link", status_code=201)
+@router.post("/accounts/{account}/password-link", status_code=201, dependencies=[Writer])
 async def make_password_link(
     caller: TheSender,
     office: TheOffice,

@@ -283,11 +283,14 @@ async def _change(
     return await read_webhook(caller, office, response, webhook_id)
 
 
-def _read(given: object) -> Wish:
+def _read(given: dict[str, Any]) -> Wish:
     body, faults = collect(WebhookBody, given)
+    # Not from the body: where one of them is missing it has neither.
+    url, events = given.get("url"), given.get("events")
+    are_patterns = isinstance(events, list) and all(isinstance(each, str) for each in events)
     return Wish(
-        url=getattr(body, "url", ""),  # absent where it is faulty
-        events=tuple(getattr(body, "events", ())),
+        url=url if isinstance(url, str) else "",
+        events=tuple(events or ()) if are_patterns else (),
         name=body.name or "",
         user=body.user,
         enabled=body.enabled,
