@@ -18,7 +18,7 @@ from fastapi.responses import HTMLResponse
 
 from app.api.gate import TheOffice
 from app.api.multipart import read_fields
-from app.errors import AwizoError, Malformed, Missing, Throttled
+from app.errors import Malformed, Missing, Throttled
 from app.mime.address import Mailbox, parse_mailbox
 from app.outbox.unsubscribe import Link, read_link, resubscribe, unsubscribe
 

@@ -26,7 +26,7 @@ from app.templates_engine.render import Rendered
 
 _MOST_AHEAD = timedelta(days=366)
 _OVERSIZE = "attachments_too_large"
-_REMINDER = "overdue-reminder"  # its template; ``reminder`` is the reference's type
+REMINDER = "overdue-reminder"  # its template; ``reminder`` is the reference's type
 
 
 Way = tuple[str | None, str | None, Mailbox | None]
@@ -216,7 +216,7 @@ def _check_way_out(order: Order, resolved: Resolved) -> list[Fault]:
     """Say what the sending mode forbids or asks for."""
     if resolved.mode == "draft":
         detail = "Overdue reminders go out by SMTP only; set the configuration's mode to smtp."
-        if order.template == _REMINDER:
+        if order.template == REMINDER:
             return [Fault("/template", "smtp_required", detail)]
         if order.reference.type == "reminder":
             return [Fault("/reference/type", "smtp_required", detail)]

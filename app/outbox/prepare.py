@@ -31,6 +31,7 @@ from app.outbox.identity import make_message_id
 from app.outbox.office import Office
 from app.outbox.order import Order
 from app.outbox.suppressed import find_suppressed
+from app.outbox.unsubscribe import Parting, add_parting
 from app.templates_engine.render import Rendered
 from app.wire.dsn import choose_notify
 
@@ -145,7 +146,8 @@ def finish(
         Attachment(part.filename, part.media_type, part.content, part.content_id, encode(part))
         for part in protection.parts
     )
-    outgoing = _write_down(checked, attachments, message_id, starts_at)
+    parting = add_parting(office, checked, new)
+    outgoing = _write_down(checked, parting, attachments, message_id, starts_at)
     composed = compose(outgoing, boundary_seed=draw_bytes(12).hex())
     given = order.notifications if order.notifications is not None else resolved.notifications
     notify = choose_notify(given or ())
@@ -156,7 +158,7 @@ def finish(
         resolved=resolved,
         found=found,
         recipients=checked.recipients,
-        rendered=rendered,
+        rendered=parting.rendered,
         enclosed=tuple(
             Enclosed(part.filename, part.media_type, part.protection, len(part.content))
             for part in protection.parts
@@ -170,6 +172,7 @@ def finish(
         warnings=(
             *rendered.warnings,
             *checked.notices,
+            *parting.notices,
             *protection.warnings,
             *(_warn_inline(part) for part in left_open if part.protect != "none"),
             *_warn(checked, composed, notify),
@@ -191,11 +194,14 @@ def _warn_inline(part: Plain) -> Notice:
 
 
 def _write_down(
-    checked: Checked, attachments: tuple[Attachment, ...], message_id: str | None, date: datetime
+    checked: Checked,
+    parting: Parting,
+    attachments: tuple[Attachment, ...],
+    message_id: str | None,
+    date: datetime,
 ) -> Outgoing:
-    order, resolved, rendered = checked.order, checked.ground.resolved, checked.rendered
+    order, resolved, rendered = checked.order, checked.ground.resolved, parting.rendered
     assert resolved.sender is not None
-    assert rendered is not None
     sender = Mailbox(resolved.sender.address, resolved.sender.name)
     read_receipt = resolved.read_receipt if order.read_receipt is None else order.read_receipt
 
@@ -217,6 +223,8 @@ def _write_down(
         importance=order.importance or resolved.importance,
         read_receipt_to=sender if read_receipt else None,
         unsent=resolved.mode == "draft",
+        list_unsubscribe=parting.urls,
+        extra_headers=parting.fields,
         language=checked.language,
     )
 
