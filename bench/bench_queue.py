@@ -150,6 +150,7 @@ async def bench_growth(options: argparse.Namespace) -> None:
             with office.db._engine.connect() as old:
                 if not office.db.is_sqlite:  # a backup: vacuum may remove nothing that it could see
                     old.execute(text("set transaction isolation level repeatable read"))
+                    old.execute(text("set local idle_in_transaction_session_timeout = 0"))
                     old.execute(text("select count(*) from account"))
                     await office.db.write(pass_half)
                     show_claim(office, account_id, f"{queued // 2:>9} gone, under a backup")
@@ -176,7 +177,7 @@ def pass_half(tx: Connection) -> None:
     tx.execute(
         text(
             "update message set due_at = null where id in (select id from message "
-            "where due_at is not null order by due_at limit "
+            "where due_at is not null order by id limit "
             "(select count(*) / 2 from message where due_at is not null))"
         )
     )
@@ -195,10 +196,14 @@ def show_claim(office: Office, account_id: str, shown: str, *, vacuum: bool = Fa
         with engine.connect() as tx:
             batch = claim_next(office, account_id, 32, tx)
             taken.append(((time.perf_counter() - start) * 1e3, (time.thread_time() - cpu) * 1e3))
-            if not office.db.is_sqlite:
-                pages = int(tx.scalar(_PAGES) or 0)
             tx.rollback()
         assert len(batch.claimed) == 32
+    if not office.db.is_sqlite:
+        with engine.connect() as tx:
+            before = tx.scalar(_PAGES)
+            claim_next(office, account_id, 32, tx)
+            pages = int(tx.scalar(_PAGES)) - int(before)
+            tx.rollback()
     walls, cpus = zip(*taken, strict=True)
     print(
         f"{shown:<36}{statistics.median(walls):9.1f}{min(walls):9.1f}{statistics.median(cpus):9.1f}"

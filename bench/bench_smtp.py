@@ -31,6 +31,7 @@ from app.wire.conveyor import Conveyor
 from app.wire.envelope import Envelope, Recipient, Transaction
 from app.wire.session import Session
 from app.wire.target import Target
+from app.wire.window import Window
 
 SENDER = "faktury@firma.example"
 SLICE_TIMEOUT_S = 60
@@ -103,8 +104,9 @@ def make_body(size_bytes: int) -> bytes:
     return (b"X" * 76 + b"\r\n") * (size_bytes // 78)
 
 
-async def carry(port: int, load: Load, mark_s: float) -> tuple[float, float]:
-    """Carry all over as many conveyors; return messages a second and µs of CPU each."""
+async def carry(port: int, load: Load, mark_s: float, window: int = 0) -> tuple[float, float]:
+    """Carry all over as many conveyors, or windows of that size; return messages a second and µs of
+    CPU each."""
     body = prepare_body(make_body(load.size_bytes))
     jobs = [Job(number, body, mark_s) for number in range(load.count)]
     sent = 0
@@ -124,9 +126,11 @@ async def carry(port: int, load: Load, mark_s: float) -> tuple[float, float]:
     wall, cpu = time.perf_counter(), time.process_time()
     await asyncio.gather(
         *(
-            Conveyor[Job](session, final_reply_timeout_s=60).carry(
-                lambda: jobs.pop() if jobs else None, settle
-            )
+            (
+                Window[Job](session, size=window, final_reply_timeout_s=60)
+                if window
+                else Conveyor[Job](session, final_reply_timeout_s=60)
+            ).carry(lambda: jobs.pop() if jobs else None, settle)
             for session in sessions
         )
     )
@@ -297,7 +301,9 @@ def run_inner(kind: str, port: int, connections: int, count: int, size_bytes: in
     if kind == "aiosmtplib":
         figures = uvloop.run(send_with_aiosmtplib(port, load))
     else:
-        figures = uvloop.run(carry(port, load, 0.001 if kind == "carry-marked" else 0))
+        mark_s = 0.001 if kind == "carry-marked" else 0
+        window = int(kind.removeprefix("window-")) if kind.startswith("window-") else 0
+        figures = uvloop.run(carry(port, load, mark_s, window))
     print(json.dumps(figures))
 
 
@@ -316,7 +322,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] and sys.argv[1] in ("carry", "carry-marked", "aiosmtplib"):
+    if sys.argv[1:2] and sys.argv[1].startswith(("carry", "window-", "aiosmtplib")):
         run_inner(sys.argv[1], *map(int, sys.argv[2:6]))
     else:
         main()

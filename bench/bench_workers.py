@@ -231,9 +231,7 @@ async def bench_lots(options: argparse.Namespace) -> None:
             office = open_stock(urls[engine], Path(folder))
             async with serve() as peer:
                 await hold_back(office, peer.port)
-                await configure(
-                    office, port=peer.port, batch_limit=limit, batch_wait_ms=wait_s * 1000
-                )
+                await configure(office, port=peer.port, batch_limit=limit, batch_wait_s=wait_s)
                 await fill(office, count)
                 with hire(urls[engine], 2) as (workers, _):
                     for child in workers:

@@ -72,9 +72,10 @@ def is_suppressed(at: ColumnElement[Any]) -> ColumnElement[bool]:
     """Return the condition on a ``recipient`` that its address is suppressed at the instant."""
     return exists(
         select(suppression.c.id)
-        .join(message, message.c.id == recipient.c.message_id)
         .where(
             suppression.c.address_key == recipient.c.address_key,
+            # No join: it would bring a recipient of its own into the question, any of all.
+            message.c.id == recipient.c.message_id,
             or_(suppression.c.expires_at.is_(None), suppression.c.expires_at > at),
             or_(
                 suppression.c.scope.in_((GLOBAL, message.c.scope)),
