@@ -1,6 +1,7 @@
 """Read stored accounts; open the password of one at the moment of use."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,22 +11,43 @@ from sqlalchemy.engine import Connection
 
 from app.configuration.model import (
     ACCOUNT_SCOPE,
+    Consent,
     Domain,
     SmtpSettings,
     StoredAccount,
     read_mailbox_server,
     read_server,
+    takes_token,
 )
 from app.configuration.secrets import open_for_target
-from app.configuration.tables import account, mail_domain
+from app.configuration.tables import account, consent, mail_domain
 from app.db import new_id
 from app.errors import Missing
 from app.vault import CannotOpen, Vault
 
+_CONSENT = {
+    "provider": "provider",
+    "grant": "grant_type",
+    "state": "state",
+    "scopes": "scopes",
+    "address": "address",
+    "error": "error",
+    "failed_at": "failed_at",
+    "granted_at": "granted_at",
+    "refreshed_at": "refreshed_at",
+    "expires_at": "expires_at",
+    "asked_until": "pending_until",
+}
 # An account with its e-mail domain's settings; built once, it is the worker's way too.
+FROM_ACCOUNT = account.outerjoin(mail_domain, mail_domain.c.name == account.c.domain).outerjoin(
+    consent, consent.c.account_id == account.c.id
+)
 ACCOUNTS = select(
-    account, mail_domain.c.version.label("domain_version"), mail_domain.c.settings.label("shared")
-).select_from(account.outerjoin(mail_domain, mail_domain.c.name == account.c.domain))
+    account,
+    mail_domain.c.version.label("domain_version"),
+    mail_domain.c.settings.label("shared"),
+    *(consent.c[column].label(f"consent_{name}") for name, column in _CONSENT.items()),
+).select_from(FROM_ACCOUNT)
 _BY_ID = ACCOUNTS.where(account.c.id == bindparam("id"))
 _BY_SCOPE = ACCOUNTS.where(
     account.c.scope == bindparam("scope"), account.c.is_default, account.c.removed_at.is_(None)
@@ -85,7 +107,7 @@ def read_account(row: RowMapping | Mapping[str, Any]) -> StoredAccount:
     document, domain = row["settings"], None
     if row["shared"] is not None:
         domain = Domain(row["domain"], row["domain_version"], row["shared"])
-    return StoredAccount(
+    stored = StoredAccount(
         id=row["id"],
         scope=row["scope"],
         user_id=row["user_id"],
@@ -103,6 +125,26 @@ def read_account(row: RowMapping | Mapping[str, Any]) -> StoredAccount:
         updated_at=row["updated_at"],
         removed_at=row["removed_at"],
     )
+    if row["consent_state"] is None:
+        return stored
+    return apply_consent(stored, Consent(**{name: row[f"consent_{name}"] for name in _CONSENT}))
+
+
+def apply_consent(stored: StoredAccount, given: Consent | None) -> StoredAccount:
+    """Return the account with a consent: what may log in by its token does so, not by a password."""
+    stored = replace(stored, consent=given)
+    if given is None or given.state == "pending":
+        return stored
+    settings, incoming = stored.settings, stored.incoming
+    if settings is not None and takes_token(settings):
+        stored = replace(
+            stored,
+            settings=replace(settings, auth="xoauth2", password_mode="stored"),
+            password_state="stored" if given.state == "granted" else "consent_needed",
+        )
+    if incoming is not None and incoming.auth == "auto" and stored.incoming_password is None:
+        stored = replace(stored, incoming=replace(incoming, auth="xoauth2"))
+    return stored
 
 
 def open_password(vault: Vault, stored: StoredAccount) -> str | None:

@@ -39,6 +39,7 @@ from app.configuration.model import (
     read_mailboxes,
     read_sender,
 )
+from app.configuration.sent_copy import SentCopy, choose_sent_copy
 from app.configuration.tables import account
 from app.errors import Conflict, Denied, Fault, Refused
 from app.mime.address import Mailbox
@@ -55,9 +56,7 @@ _LAYERS = (
         *ACCOUNTS.selected_columns,
         *(column.label(f"person_{column.name}") for column in person_table.c),
     )
-    .select_from(
-        FROM_ACCOUNT.outerjoin(person_table, person_table.c.id == bindparam("user"))
-    )
+    .select_from(FROM_ACCOUNT.outerjoin(person_table, person_table.c.id == bindparam("user")))
     .where(
         account.c.scope.in_((GLOBAL, bindparam("own"))) | (account.c.id == bindparam("account")),
         account.c.is_default,
@@ -74,6 +73,7 @@ class Resolved:
     carries the mail (its password, its pauses, its lots). scope_account_id: the active scope's.
     smtp: None only in mode ``draft``.
     closing: signatures and footers, those that are switched off too.
+    sent_copy: where the sender's own copy goes; ``folder`` is that of the active scope's mailbox.
     sender: never None after ``resolve``. notifications: None is no NOTIFY parameter.
     attachment_password: sealed; ``open_attachment_password`` opens it.
     origins: by pointer-like name (``bcc``, ``smtp.host``, ``macros.firma``): ``users/…``,
@@ -109,6 +109,7 @@ class Resolved:
     max_attachment_bytes: int | None
     origins: Mapping[str, str]
     closing: tuple[ClosingText, ...]
+    sent_copy: SentCopy = "off"
 
 
 def resolve(
@@ -258,6 +259,7 @@ def combine(user: str | None, person: Person | None, layers: Sequence[StoredAcco
         max_attachment_bytes=find_largest_attachment(server.domain),
         origins=origins,
         closing=list_closing(person, layers),
+        sent_copy=choose_sent_copy(own, server.settings),
     )
 
 

@@ -10,6 +10,7 @@ Weaker is: ``ssl_tls``/``starttls`` to ``auto`` to ``plaintext``, ``tls_verify``
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from app.configuration.model import IncomingSettings, SmtpSettings
@@ -34,6 +35,32 @@ def open_for_target(vault: Vault, sealed: bytes, place: str, settings: Target) -
     if not _is_within(json.loads(target), _read_target(settings)):
         raise CannotOpen("entered for another server, or for a safer connection")
     return secret
+
+
+def seal_for_servers(vault: Vault, secret: str, place: str, servers: Sequence[Target]) -> bytes:
+    """Seal ``secret`` for one place and several servers: a token opens SMTP and IMAP."""
+    several = json.dumps([_read_target(each) for each in servers], sort_keys=True)
+    return several.encode() + b"\n" + vault.seal(secret, place, several)
+
+
+def open_for_servers(vault: Vault, sealed: bytes, place: str, settings: Target | None) -> str:
+    """Return the secret, for one of its servers (None: for no server, but its own place).
+
+    Raises ``CannotOpen`` for another or a weaker server, or another place.
+    """
+    several, _, box = bytes(sealed).partition(b"\n")
+    secret = vault.open(box, place, several.decode("utf-8", "replace"))
+    if settings is not None:
+        wanted = _read_target(settings)
+        if not any(_is_within(each, wanted) for each in json.loads(several)):
+            raise CannotOpen("given for other servers, or for a safer connection")
+    return secret
+
+
+def move_to_place(vault: Vault, secret: str, place: str, servers_of: bytes) -> bytes:
+    """Seal ``secret`` for another place and the servers that ``servers_of`` is sealed for."""
+    several = bytes(servers_of).partition(b"\n")[0].decode("utf-8", "replace")
+    return several.encode() + b"\n" + vault.seal(secret, place, several)
 
 
 def reseal_for_target(vault: Vault, sealed: bytes, place: str) -> bytes | None:

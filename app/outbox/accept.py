@@ -19,6 +19,7 @@ from app.db import new_id
 from app.errors import AwizoError, Refused
 from app.outbox.check import Addressed
 from app.outbox.events import Note, record
+from app.outbox.health import HELD_FOR
 from app.outbox.idempotency import Answered, Attempted, remember
 from app.outbox.office import Office
 from app.outbox.prepare import Prepared
@@ -129,9 +130,9 @@ def first_state(each: Prepared, addressed: Addressed, delivery: str) -> tuple[st
     if (
         smtp is not None
         and smtp.password_mode != "ask"
-        and each.resolved.password_state == "awaiting"
+        and each.resolved.password_state in HELD_FOR
     ):
-        return "held", "awaiting_password"
+        return "held", HELD_FOR[each.resolved.password_state]
     return "queued", None
 
 
@@ -162,6 +163,7 @@ def _message_row(vault: Vault, caller: Caller, each: Prepared, delivery: str) ->
         "user_id": order.user,
         "scope": resolved.scope,
         "account_id": resolved.account_id,
+        "copy_account_id": resolved.scope_account_id if resolved.sent_copy == "folder" else None,
         "is_draft": each.is_draft,
         "status": show_status(each, delivery),
         "message_id": each.message_id,

@@ -130,6 +130,10 @@ def _require_way_out(
                 detail, faults=[Fault("/smtp_password", "smtp_password_required", detail)]
             )
         return account.settings
+    if account.password_state == "consent_needed":
+        raise Conflict(
+            f"The provider wants the consent for {account.scope} again.", code="consent_needed"
+        )
     if account.settings.wants_login and account.password_state == "awaiting":
         raise Conflict(
             f"The password of {account.scope} is still to be entered.", code="awaiting_password"

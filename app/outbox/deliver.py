@@ -14,8 +14,10 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from app.errors import Unavailable
+from app.outbox.access import log_in
 from app.outbox.carry import Batch, Carriage, claim_batch, load_carriage
 from app.outbox.experience import Experience
 from app.outbox.job import Job
@@ -244,7 +246,8 @@ class Carrier:
             return
         while self._hand and not self._in_trouble:
             try:
-                session = await self._take_session(carriage, password)
+                enter = partial(self._take_session, carriage)
+                session = await log_in(self._office, carriage.stored, password, enter)
             except SessionFailed as failed:
                 self._settler.tell_failed(self._hand[0].claimed, carriage.stored, failed)
                 if login and failed.cause in ("credentials_refused", "auth_disabled"):

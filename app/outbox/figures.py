@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from app.accounts.caller import Caller
 from app.configuration.load import ACCOUNTS, read_account
 from app.configuration.model import StoredAccount, name_scope
-from app.configuration.tables import account
+from app.configuration.tables import account, consent
 from app.db import new_id, now
 from app.outbox.health import RECOVERY, Health, name_state, read_health
 from app.outbox.tables import account_state, message, recipient
@@ -51,7 +51,8 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """An account that needs somebody: ``paused``, ``awaiting_password``, ``trouble``, ``slowed``."""
+    """An account that needs somebody: ``paused``, ``awaiting_password``, ``consent_needed``,
+    ``trouble``, ``slowed``."""
 
     stored: StoredAccount
     state: str
@@ -132,7 +133,8 @@ def list_troubles(tx: Connection, caller: Caller) -> list[Trouble]:
     needs = (
         account.c.id.in_(shaken)
         | account.c.paused_at.is_not(None)
-        | (account.c.password_state == "awaiting")
+        | (consent.c.state == "needs_consent")
+        | ((account.c.password_state == "awaiting") & consent.c.granted_at.is_(None))
     )
     own = true() if caller.user is None else account.c.scope == name_scope(caller.user)
     troubles = []

@@ -12,12 +12,14 @@ from app.outbox.hold import hold
 from app.outbox.rows import lock_message, move, read_recipients, refresh, restart_clock
 from app.outbox.tables import message, recipient
 
+FOR_LOGIN = ("awaiting_password", "consent_needed")
+
 
 def configuration_changed(tx: Connection, account_id: str, at: datetime) -> None:
-    """Forget the account's trouble, and let mail go on that was held for its password."""
+    """Forget the account's trouble, and let mail go on that was held for its login."""
     close_breaker(tx, account_id)
     stored = load_account(tx, account_id)
-    if stored is None or stored.password_state == "awaiting":
+    if stored is None or stored.password_state in ("awaiting", "consent_needed"):
         return
     waiting: Sequence[str] = tx.scalars(
         select(message.c.id)
@@ -28,7 +30,7 @@ def configuration_changed(tx: Connection, account_id: str, at: datetime) -> None
                 select(recipient.c.id).where(
                     recipient.c.message_id == message.c.id,
                     recipient.c.state == "held",
-                    recipient.c.reason == "awaiting_password",
+                    recipient.c.reason.in_(FOR_LOGIN),
                 )
             ),
         )
@@ -41,7 +43,7 @@ def configuration_changed(tx: Connection, account_id: str, at: datetime) -> None
         held = [
             each
             for each in read_recipients(tx, message_id)
-            if each.state == "held" and each.reason == "awaiting_password"
+            if each.state == "held" and each.reason in FOR_LOGIN
         ]
         due_at = max(at, row.send_at) if row.send_at else at
         restart_clock(tx, row, at)

@@ -17,6 +17,8 @@ from sqlalchemy.engine import Connection
 from app.configuration.model import StoredAccount
 from app.outbox.tables import account_state
 
+# What mail is held for while an account's login lacks something; the account's state, too.
+HELD_FOR = {"awaiting": "awaiting_password", "consent_needed": "consent_needed"}
 RECOVERY = timedelta(minutes=30)  # after the pause that a complaint made, all is as before
 _BY_ID = select(account_state).where(account_state.c.account_id == bindparam("id"))
 _WAITS_S = (60, 120, 300, 600, 900)  # the last repeats: a quarter of an hour is soon enough to see
@@ -83,8 +85,8 @@ def name_state(stored: StoredAccount, health: Health, at: datetime) -> str:
     """Return in one word how an account is doing."""
     if stored.paused_at is not None:
         return "paused"
-    if stored.password_state == "awaiting":
-        return "awaiting_password"
+    if stored.password_state in ("awaiting", "consent_needed"):
+        return HELD_FOR[stored.password_state]
     if health.cause:
         return "trouble"
     return "slowed" if health.is_slowed(at) else "active"

@@ -101,10 +101,15 @@ def judge_failed(
 ) -> Outcome:
     """Return the outcome of a session that did not come about, for one recipient.
 
-    A refused password that belongs to the message alone (``ask``) holds the message.
+    A refused password that belongs to the message alone (``ask``) holds the message, a consent that
+    was taken back all of the account's.
     """
     own_password = settings is not None and settings.password_mode == "ask"
-    refused = failed.cause in ("credentials_refused", "auth_disabled")
+    hold = None
+    if failed.cause == "consent_needed":
+        hold = "consent_needed"
+    elif own_password and failed.cause in ("credentials_refused", "auth_disabled"):
+        hold = "password_refused"
     reply = failed.reply
     return Outcome(
         recipient_id,
@@ -115,7 +120,7 @@ def judge_failed(
         enhanced=reply.enhanced if reply else None,
         reply=reply.text if reply else failed.detail,
         local=reply is None,
-        hold="password_refused" if own_password and refused else None,
+        hold=hold,
     )
 
 

@@ -12,6 +12,7 @@ from app.configuration.model import StoredAccount
 from app.configuration.secrets import open_for_target
 from app.errors import Unavailable
 from app.outbox.accept import smtp_password_place
+from app.outbox.access import uses_token
 from app.outbox.carry import Batch, read_body
 from app.outbox.job import Job
 from app.outbox.judge import hold_all, make_envelope, refuse_erased
@@ -36,6 +37,8 @@ async def unpack(
         body = None
         if stored.settings is None:
             outcomes = hold_all(everyone, "scope_removed")
+        elif stored.password_state == "consent_needed":
+            outcomes = hold_all(everyone, "consent_needed")
         elif was_redirected(claimed.message.delivery, office.settings.delivery):
             # Written while a test ran: only a person can say that its customers are to have it.
             outcomes = hold_all(everyone, "delivery_redirected")
@@ -70,7 +73,7 @@ async def _read_body(office: Office, claimed: Claimed) -> bytes | None:
 def _open_password(office: Office, claimed: Claimed, stored: StoredAccount) -> Secret | None:
     """Return the password to log in with; raise ``CannotOpen`` where it is to be entered."""
     settings = stored.settings
-    if settings is None or not settings.wants_login:
+    if settings is None or not settings.wants_login or uses_token(stored, settings):
         return None
     if settings.password_mode == "ask":
         sealed = claimed.message.smtp_password

@@ -1,0 +1,140 @@
+"""The access token that an account logs in with: the one in hand, or the next, asked for by one.
+
+``find_access_token`` serves SMTP and the mailbox alike. Its failures are a session's that did not
+come about: ``consent_needed`` (only a person can go on) and ``token_unavailable`` (the account pauses
+and is tried again). What a provider answers is stored whatever becomes of who asked.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from app.configuration.consent import find_client
+from app.configuration.consent_tokens import Held, lose_consent, note_answer, read_held, take_turn
+from app.configuration.model import IncomingSettings, SmtpSettings, StoredAccount
+from app.errors import Conflict, Unavailable
+from app.outbox.office import Office
+from app.vault import CannotOpen
+from app.wire import oauth
+from app.wire.oauth import Refusal
+from app.wire.steps import SessionFailed
+from app.wire.target import Secret
+
+S = TypeVar("S")
+
+_LOOK_S = 0.1
+_MOST_WAIT_S = 40.0  # longer than one who asks holds its turn
+_OTHER_SERVERS = (
+    "The consent was given for other servers, another user name or a safer connection; it is not "
+    "used for these."
+)
+_asking: set[asyncio.Task[Refusal | None]] = set()
+
+
+def uses_token(stored: StoredAccount, settings: SmtpSettings | IncomingSettings | None) -> bool:
+    """Whether the login is made with a token of the account's consent instead of its password."""
+    given = stored.consent
+    return (
+        given is not None
+        and given.state != "pending"
+        and settings is not None
+        and settings.auth == "xoauth2"
+    )
+
+
+async def find_access_token(
+    office: Office,
+    account_id: str,
+    settings: SmtpSettings | IncomingSettings,
+    *,
+    refused: Secret | None = None,
+) -> Secret:
+    """Return an access token for one of the account's servers. refused: one the server did not take.
+
+    Asks the provider only where the token in hand is about to end or was refused; meanwhile others
+    use what is still good, or wait. Raises ``SessionFailed``, ``Unavailable``.
+    """
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + _MOST_WAIT_S
+    has_asked = False
+    while True:
+        held = await office.db.ask(read_held, account_id)
+        if held is None:
+            raise _fail("consent_needed", "The provider wants the owner's consent again.")
+        try:
+            text = held.open_access(office.vault, settings)
+        except CannotOpen:
+            await office.db.write(lose_consent, account_id, _OTHER_SERVERS)
+            raise _fail("consent_needed", _OTHER_SERVERS) from None
+        token = Secret(text) if text else None
+        if token is not None and (has_asked or (held.is_fresh and token != refused)):
+            return token
+        spare = token if held.is_usable and token != refused else None
+        if held.rests:
+            if spare is not None:
+                return spare
+            raise _fail("token_unavailable", held.error or "")
+        if await office.db.write(take_turn, held):
+            has_asked = True
+            refusal = await _ask(office, held)
+            if refusal is not None and (spare is None or refusal.kind == "consent"):
+                is_lost = refusal.kind == "consent"
+                raise _fail("consent_needed" if is_lost else "token_unavailable", refusal.detail)
+        elif spare is not None:
+            return spare
+        elif loop.time() > ends_at:
+            raise _fail("token_unavailable", "Another process asks for a token and gets no answer.")
+        else:
+            await asyncio.sleep(_LOOK_S)
+
+
+async def log_in(
+    office: Office,
+    stored: StoredAccount,
+    password: Secret | None,
+    enter: Callable[[Secret | None], Awaitable[S]],
+) -> S:
+    """Open a session of the account's mail server: by ``password``, or by its consent's token.
+
+    A token that the server refuses is replaced once.
+    """
+    settings = stored.settings
+    if settings is None or not uses_token(stored, settings):
+        return await enter(password)
+    token = await find_access_token(office, stored.id, settings)
+    try:
+        return await enter(token)
+    except SessionFailed as failed:
+        if failed.cause != "credentials_refused":
+            raise
+    return await enter(await find_access_token(office, stored.id, settings, refused=token))
+
+
+async def _ask(office: Office, held: Held) -> Refusal | None:
+    # To its end also where the carrier is told to go: a rotated token is given only once.
+    asking = asyncio.create_task(_ask_and_note(office, held))
+    _asking.add(asking)
+    asking.add_done_callback(_asking.discard)
+    return await asyncio.shield(asking)
+
+
+async def _ask_and_note(office: Office, held: Held) -> Refusal | None:
+    answer: oauth.Tokens | Refusal
+    try:
+        client = find_client(office.settings, held.provider, held.grant)
+    except Conflict as error:
+        answer = Refusal("misconfigured", error.detail)
+    else:
+        if held.grant == "client_credentials":
+            answer = await oauth.ask_as_application(client)
+        else:
+            answer = await oauth.refresh(client, Secret(held.open_refresh(office.vault)))
+    while True:
+        try:
+            return await office.db.write(note_answer, office.vault, held, answer)
+        except Unavailable:
+            await asyncio.sleep(1)
+
+
+def _fail(cause: str, detail: str) -> SessionFailed:
+    return SessionFailed(cause, "token", None, detail)
