@@ -15,7 +15,9 @@ from app.configuration.model import (
     Auth,
     Connection,
     Domain,
+    IncomingSettings,
     Protocol,
+    SmtpSettings,
     read_mailbox_server,
     read_server,
 )
@@ -145,18 +147,22 @@ def _ask_stored(mailbox: Mailbox, stored: Domain | None) -> _Word:
     incoming = read_mailbox_server(document, stored)
     return _Word(
         Source("domain", True, f"the settings stored for {stored.name}"),
-        smtp
-        and Proposed(smtp.host, smtp.port, smtp.connection, smtp.username, smtp.auth, "domain"),
-        incoming
-        and Proposed(
-            incoming.host,
-            incoming.port,
-            incoming.connection,
-            incoming.username,
-            incoming.auth,
-            "domain",
-            incoming.protocol,
-        ),
+        _show_stored(smtp) if smtp else None,
+        _show_stored(incoming, incoming.protocol) if incoming else None,
+    )
+
+
+def _show_stored(
+    server: SmtpSettings | IncomingSettings, protocol: Protocol | None = None
+) -> Proposed:
+    return Proposed(
+        server.host,
+        server.port,
+        server.connection,
+        server.username,
+        server.auth,
+        "domain",
+        protocol,
     )
 
 

@@ -9,10 +9,10 @@ back, so that it tells exactly what would change.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from html import unescape
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy.engine import Connection
 
@@ -25,10 +25,24 @@ from app.configuration.domains import put_domain, read_name, read_settings
 from app.configuration.export import export_configuration, name_items
 from app.configuration.find_domain import find_domain
 from app.configuration.load import find_account, load_account
-from app.configuration.model import ACCOUNT_SCOPE, GLOBAL, ActiveScope
+from app.configuration.model import (
+    ACCOUNT_SCOPE,
+    GLOBAL,
+    StoredAccount,
+    name_object,
+)
+from app.configuration.portable import (
+    Account,
+    Change,
+    Given,
+    MailDomain,
+    Template,
+    User,
+    compare,
+)
 from app.configuration.resolve import look_up
 from app.configuration.save import Save, put_configuration
-from app.configuration.stored_templates import Text, name_template, put_template
+from app.configuration.stored_templates import Key, Text, name_template, put_template
 from app.configuration.switch import set_active_scope
 from app.configuration.templates import find_template
 from app.errors import AwizoError, Fault, Missing, Notice, Refused, refuse
@@ -37,72 +51,7 @@ from app.vault import Vault
 from app.wire.address_policy import AddressPolicy
 
 _ACCOUNT_ID = re.compile(r"[0-9A-Za-z]{1,32}")
-_TITLE = re.compile(r"<title[^>]*>([^<]{1,998})</title", re.IGNORECASE)
-Kind = Literal["created", "changed", "unchanged", "kept"]
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """A user. address: as a caller writes it. signature: None leaves it as it is."""
-
-    id: str
-    name: str | None = None
-    address: object = None
-    language: str | None = None
-    active_scope: ActiveScope | None = None
-    signature: object = None
-
-
-@dataclass(frozen=True, slots=True)
-class MailDomain:
-    """An e-mail domain's server settings."""
-
-    name: str
-    settings: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A scope's configuration. holder: of ``accounts/<id>``; the others' follows from the scope."""
-
-    scope: str
-    configuration: Mapping[str, Any]
-    holder: str | None = None
-    rights: Sequence[Grant] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """A template. subject: None takes the one from ``<title>`` or of the template that is replaced."""
-
-    name: str
-    body: str
-    scope: str = GLOBAL
-    language: str | None = None
-    subject: str | None = None
-    requires: tuple[str, ...] = ()
-    strict_macros: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A document that was read. Each thing stands under the pointer to it; what was misread is not
-    among them, its faults are."""
-
-    users: Mapping[str, User] = field(default_factory=dict)
-    domains: Mapping[str, MailDomain] = field(default_factory=dict)
-    accounts: Mapping[str, Account] = field(default_factory=dict)
-    templates: Mapping[str, Template] = field(default_factory=dict)
-    faults: Sequence[Fault] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What becomes of one thing. members: pointer, before and after of each that differs."""
-
-    object: str
-    kind: Kind
-    members: Sequence[tuple[str, Any, Any]] = ()
+_TITLE = re.compile(r"<title[^>]{0,100}>(.{1,998}?)</title", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +122,7 @@ def bring_in(
     with tx.begin_nested() as savepoint:
         _take_all(errand, given)
         refuse(errand.faults)
-        changes = _compare(before, name_items(export_configuration(tx, at)), errand.named)
+        changes = compare(before, name_items(export_configuration(tx, at)), errand.named)
         if dry_run:
             savepoint.rollback()
     counts = {kind: sum(each.kind == kind for each in changes) for kind in ("created", "changed")}
@@ -188,7 +137,7 @@ def _take_all(errand: _Errand, given: Given) -> None:
             _take_user(errand, user)
     for pointer, domain in given.domains.items():
         with errand.at_pointer(pointer):
-            _take_domain(errand, domain)
+            _take_domain(errand, pointer, domain)
     # Others inherit from the global one, so it is there first.
     in_order = sorted(given.accounts.items(), key=lambda each: each[1].scope != GLOBAL)
     for pointer, each in in_order:
@@ -226,12 +175,12 @@ def _take_user(errand: _Errand, user: User) -> None:
     )
 
 
-def _take_domain(errand: _Errand, domain: MailDomain) -> None:
+def _take_domain(errand: _Errand, pointer: str, domain: MailDomain) -> None:
     name = read_name(domain.name, "/name")
     errand.name(f"domains/{name}")
     known = find_domain(errand.tx, name)
-    with errand.at_pointer_of("/settings"):
-        if known is not None and (known.document, []) == read_settings(domain.settings):
+    with errand.at_pointer(f"{pointer}/settings"):
+        if known is not None and read_settings(domain.settings) == (known.document, []):
             return
         _, touched, _ = put_domain(
             errand.tx,
@@ -247,4 +196,115 @@ def _take_domain(errand: _Errand, domain: MailDomain) -> None:
 
 
 def _take_account(errand: _Errand, pointer: str, given: Account) -> None:
-    ...
+    holder = _read_holder(errand.tx, given)
+    errand.name(name_object(given.scope))
+    raw = _forget_states(given.configuration)
+    with errand.at_pointer(f"{pointer}/configuration"):
+        draft, wrong = read_document(raw)
+        has_secrets = draft.password or draft.attachment_password or draft.incoming_password
+        stored = find_account(errand.tx, given.scope)
+        if stored is None or wrong or has_secrets or draft.document != stored.document:
+            saving = Save(
+                errand.vault,
+                errand.policy,
+                errand.caller,
+                given.scope,
+                holder,
+                errand.at,
+                _any_version,
+            )
+            saved = put_configuration(errand.tx, saving, raw)
+            stored = saved.stored
+            errand.note(saved.notices, f"{pointer}/configuration")
+            errand.account_ids.add(stored.id)
+        if raw.get("attachment_password_set") is True and stored.attachment_password is None:
+            detail = "Where this comes from, attachments have a password; enter it here again."
+            notice = Notice("attachment_password_missing", detail, "/attachment_password")
+            errand.note([notice], f"{pointer}/configuration")
+    if stored is not None:
+        for index, right in enumerate(given.rights):
+            where = f"{pointer}/rights/{index}"
+            with errand.at_pointer(where):
+                _take_right(errand, where, stored, right)
+
+
+def _take_right(errand: _Errand, pointer: str, stored: StoredAccount, right: Grant) -> None:
+    if right.until is not None and right.until <= errand.at:
+        ended = Notice("until_passed", f"What was granted to {right.user} has ended.", "/until")
+        errand.note([ended], pointer)
+        return
+    known = [
+        replace(each, granted_by="", granted_at=None) for each in list_grants(errand.tx, stored.id)
+    ]
+    if right not in known:
+        grant(errand.tx, errand.caller, stored, right, errand.at)
+
+
+def _read_holder(tx: Connection, given: Account) -> str | None:
+    """Return who holds the account of a scope; raise ``Refused`` where it cannot be."""
+    if given.scope.startswith(ACCOUNT_SCOPE):
+        account_id = given.scope.removeprefix(ACCOUNT_SCOPE)
+        if not _ACCOUNT_ID.fullmatch(account_id):
+            raise _refuse_at("/scope", "invalid_scope", "accounts/ is followed by an account's id.")
+        known = load_account(tx, account_id)
+        if known is not None and known.scope != given.scope:
+            detail = f"Here this account is {name_object(known.scope)}; name it so."
+            raise _refuse_at("/scope", "account_is_default", detail)
+        if known is not None and known.user_id != given.holder:
+            detail = f"Here this account's holder is {known.user_id or 'nobody'}."
+            raise _refuse_at("/holder", "other_holder", detail)
+        return given.holder
+    user = _read_user(given.scope)
+    if given.holder not in (None, user):
+        raise _refuse_at("/holder", "other_holder", f"The holder of {given.scope} is {user}.")
+    return user
+
+
+def _read_user(scope: str) -> str | None:
+    """Return the user of ``users/<id>``, None for ``global``; raise ``Refused`` for anything else."""
+    user = None if scope == GLOBAL else scope.removeprefix("users/")
+    if user is not None and (user == scope or find_wrong_in_user_id(user)):
+        raise _refuse_at("/scope", "invalid_scope", "Give global, users/<id> or accounts/<id>.")
+    return user
+
+
+def _take_template(errand: _Errand, pointer: str, given: Template) -> None:
+    user = _read_user(given.scope)
+    key = name_template(errand.tx, user, given.name, given.language)
+    errand.name(f"config/{key.scope}/templates/{key.name}?language={key.language}")
+    subject = given.subject
+    if subject is None and (found := _TITLE.search(given.body)):
+        subject = " ".join(unescape(found[1]).split())
+    if not subject and given.subject is None:
+        subject = _find_subject(errand.tx, key)
+    text = Text(subject or "", given.body, given.requires, given.strict_macros)
+    saved = put_template(errand.tx, errand.caller, key, text, errand.at, _any_version)
+    errand.note(saved.notices, pointer)
+    if saved.account_id is not None:
+        errand.account_ids.add(saved.account_id)
+
+
+def _find_subject(tx: Connection, key: Key) -> str:
+    """Return the subject of the template that applies so far."""
+    try:
+        return find_template(tx, look_up(tx, key.user), key.user, key.name, key.language).subject
+    except Missing:
+        detail = "Give a subject; neither the source nor another template of this name has one."
+        raise _refuse_at("/subject", "required", detail) from None
+
+
+def _forget_states(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out what a configuration says of the passwords that were stored elsewhere."""
+    smtp = raw.get("smtp")
+    if not isinstance(smtp, Mapping) or smtp.get("password_mode") not in ("stored", "awaiting"):
+        return raw
+    kept = {name: value for name, value in smtp.items() if name != "password_mode"}
+    return {**raw, "smtp": kept}
+
+
+def _refuse_at(pointer: str, code: str, detail: str) -> Refused:
+    return Refused(detail, faults=[Fault(pointer, code, detail)])
+
+
+def _any_version(version: int) -> None:
+    """Take whatever is stored: the difference was shown, and ``before`` is in the audit."""

@@ -15,13 +15,11 @@ from sqlalchemy.engine import Connection
 from app.accounts.tables import person
 from app.configuration.accounts import list_grants
 from app.configuration.load import ACCOUNTS, read_account
-from app.configuration.model import StoredAccount
+from app.configuration.model import StoredAccount, name_object
 from app.configuration.show import show_document
 from app.configuration.tables import account, mail_domain, template, template_version
 
 FORMAT = 1  # a document of another number is refused
-
-Document = Mapping[str, Any]
 
 
 def export_configuration(tx: Connection, at: datetime) -> dict[str, Any]:
@@ -65,13 +63,11 @@ def export_configuration(tx: Connection, at: datetime) -> dict[str, Any]:
     }
 
 
-def name_items(document: Document) -> dict[str, Any]:
+def name_items(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a document holds by the path under which each thing is edited."""
     named: dict[str, Any] = {f"users/{each['id']}": each for each in document["users"]}
     named |= {f"domains/{each['name']}": each for each in document["domains"]}
-    for each in document["accounts"]:
-        scope = each["scope"]
-        named[scope if scope.startswith("accounts/") else f"config/{scope}"] = each
+    named |= {name_object(each["scope"]): each for each in document["accounts"]}
     for each in document["templates"]:
         place = f"config/{each['scope']}/templates/{each['name']}?language={each['language']}"
         named[place] = each
