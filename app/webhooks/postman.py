@@ -17,7 +17,7 @@ from app.outbox.office import Office
 from app.vault import CannotOpen
 from app.webhooks.post import Answer, post
 from app.webhooks.prune import prune
-from app.webhooks.queue import Job, has_work, load, release
+from app.webhooks.queue import MOST_AT_ONCE, Job, has_work, load, release
 from app.webhooks.settle import Outcome, settle
 from app.webhooks.sign import write_headers
 
@@ -33,7 +33,7 @@ class Postman:
         self._numbers = count(1)
         self._jobs: dict[asyncio.Task[None], Job] = {}
         self._stopping = False
-        self.bell = asyncio.Event()  # a try ended, or there is more to collect
+        self.bell = asyncio.Event()  # tries ended, or there is more to collect
 
     async def step(self) -> None:
         """Start a try for everything that is due."""
@@ -73,8 +73,10 @@ class Postman:
             _log.warning("webhooks_left_to_their_leases", worker=self._worker_id, count=len(jobs))
 
     def _end(self, task: asyncio.Task[None]) -> None:
-        self._jobs.pop(task, None)
-        self.bell.set()
+        ended = self._jobs.pop(task)
+        flying = sum(job.webhook_id == ended.webhook_id for job in self._jobs.values())
+        if flying <= MOST_AT_ONCE // 2:  # a claim is worth several
+            self.bell.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             # Its claim comes back with its lease.
             _log.error("webhook_try_failed", worker=self._worker_id, exc_info=error)
