@@ -20,6 +20,7 @@ import structlog
 from app.db import alone, new_id
 from app.errors import Unavailable
 from app.outbox.beat import beat, leave
+from app.outbox.copier import Copier
 from app.outbox.deliver import Carrier
 from app.outbox.experience import Experience
 from app.outbox.expire import expire
@@ -34,6 +35,7 @@ from app.webhooks.postman import Postman
 _SWEEP_S = 1.0
 _BEAT_S = 5.0
 _PRUNE_S = 60.0
+_COPY_S = 1.0
 _log = structlog.get_logger()
 
 
@@ -52,6 +54,7 @@ class Worker:
         self._numbers = count(1)
         self._policy = Policy(parse_schedule(office.settings.retry_schedule))
         self._postman = Postman(office, self.id)
+        self._copier = Copier(office, self.id)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Worker"]:
@@ -68,6 +71,7 @@ class Worker:
                 self._repeat(self._postman.step, office.settings.poll_s, self._postman.bell)
             ),
             asyncio.create_task(self._repeat(self._postman.prune, _PRUNE_S)),
+            asyncio.create_task(self._repeat(self._copier.step, _COPY_S, self._copier.bell)),
         ]
         _log.info("worker_started", worker=self.id, delivery=office.settings.delivery)
         try:
@@ -81,7 +85,8 @@ class Worker:
         self._bell.set()
         for wake in self._wakes.values():
             wake.set()
-        posting = asyncio.create_task(self._postman.stop(self._office.settings.stop_grace_s))
+        grace_s = self._office.settings.stop_grace_s
+        posting = asyncio.gather(self._postman.stop(grace_s), self._copier.stop(grace_s))
         tasks = [task for carriers in self._carriers.values() for task in carriers]
         if tasks:
             _log.info("worker_finishing", worker=self.id, connections=len(tasks))

@@ -172,6 +172,17 @@ def can_use_password(vault: Vault, stored: StoredAccount, settings: SmtpSettings
         return False
 
 
+def open_incoming_password(vault: Vault, stored: StoredAccount) -> str | None:
+    """Return the password of the account's mailbox; None where none is stored.
+
+    Raises ``CannotOpen`` where the settings name another or a weaker server than it was entered for.
+    """
+    if stored.incoming is None or stored.incoming_password is None:
+        return None
+    place = place_incoming_password(stored.id)
+    return open_for_target(vault, stored.incoming_password, place, stored.incoming)
+
+
 def place_password(account_id: str) -> str:
     """Return where an account's SMTP password is sealed to stand."""
     return f"account:{account_id}:password"

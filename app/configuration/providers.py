@@ -19,11 +19,17 @@ _NO_LIMITS = SendingLimits()
 _LIMITS_BY_HOST = {
     each.smtp.host: each.limits for each in reversed(PROVIDERS) if each.limits != _NO_LIMITS
 }
+_KEEPING_HOSTS = frozenset(each.smtp.host for each in PROVIDERS if each.keeps_sent)
 
 
 def find_sending_limits(host: str) -> SendingLimits:
     """Return what the provider of a server allows one account."""
     return _LIMITS_BY_HOST.get(host.rstrip(".").lower(), _NO_LIMITS)
+
+
+def keeps_sent(host: str) -> bool:
+    """Whether a mail server files what it sends in the mailbox's Sent folder itself."""
+    return host.rstrip(".").lower() in _KEEPING_HOSTS
 
 
 def find_provider(address: str) -> Provider | None:

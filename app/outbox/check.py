@@ -188,6 +188,9 @@ def _list_recipients(order: Order, resolved: Resolved) -> tuple[Addressed, ...]:
         for mailbox in mailboxes:
             seen.setdefault(mailbox.key, Addressed(mailbox, kind))
     common = resolved.origins.get("bcc") == "global"
+    if resolved.sent_copy in ("cc", "bcc") and resolved.sender is not None:
+        own = Mailbox(resolved.sender.address, resolved.sender.name)
+        seen.setdefault(own.key, Addressed(own, resolved.sent_copy))
     for mailbox in resolved.bcc:
         seen.setdefault(mailbox.key, Addressed(mailbox, "bcc", hidden=common))
     return tuple(seen.values())

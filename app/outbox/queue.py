@@ -47,6 +47,7 @@ _CARRIED = (
     message.c.not_after,
     message.c.ended_at,
     message.c.erase_at_end,
+    message.c.copy_account_id,
 )
 # Built once: building a statement costs more than running it.
 _IDS: BindParameter[list[str]] = bindparam("ids", expanding=True)
@@ -99,7 +100,8 @@ class Lot:
 class Claimed:
     """One message in our hands. id: the fence, shared by what was claimed at one stroke.
 
-    is_trial: it goes alone, to see whether the server is well again.
+    is_trial: it goes alone, to see whether the server is well again. in_lot: it has a place in the
+    account's lot.
     """
 
     id: str
@@ -107,6 +109,7 @@ class Claimed:
     recipients: tuple[Row[Any], ...]
     at: datetime
     is_trial: bool = False
+    in_lot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +249,10 @@ def claim(
         for row in rows
     }
     refresh_all(tx, rows, at, states)
-    return [Claimed(claim_id, row, due[row.id], at, may.is_trial) for row in rows]
+    return [
+        Claimed(claim_id, row, due[row.id], at, may.is_trial, in_lot=lot is not None)
+        for row in rows
+    ]
 
 
 def _find_due(

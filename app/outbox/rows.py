@@ -16,7 +16,8 @@ from sqlalchemy.engine import Connection
 
 from app.db import lock_rows
 from app.outbox.events import Note, record
-from app.outbox.status import LAST, WAITING, derive_status
+from app.outbox.sent_copy import ask_for_copies
+from app.outbox.status import LAST, SENT, WAITING, derive_status
 from app.outbox.tables import message, message_body, recipient
 
 ERASED = "erased@invalid"  # stands for an address that its owner had erased
@@ -40,6 +41,7 @@ _LOCKED = (
     message.c.give_up_at,
     message.c.ended_at,
     message.c.erase_at_end,
+    message.c.copy_account_id,
 )
 # What deciding about recipients takes of them.
 _TRIED: Select[Any] = (
@@ -226,6 +228,8 @@ def refresh_all(
         tx.execute(_GO_ON if ended_at is None else _END, {**values, "ids": ids})
         if ended_at is not None:
             _erase_ended(tx, rows, set(ids), at)
+            if status in SENT:
+                ask_for_copies(tx, [row for row in rows if row.id in ids], at)
     return statuses
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 LAST = frozenset({"sent", "delivered", "failed", "suppressed", "cancelled", "expired"})
 WAITING = frozenset({"queued", "deferred"})
+SENT = frozenset({"sent", "delivered", "partially_sent"})  # it reached a mail server
 STATUSES = (
     "draft",
     "scheduled",

@@ -50,6 +50,8 @@ message = Table(
     Column("scope", String(140), nullable=False),  # "global", "users/anna"
     # The account whose server carries it: the id, so that a corrected password helps waiting mail.
     Column("account_id", String(32), ForeignKey("account.id")),
+    # The account in whose Sent folder a copy is to stand; null: in none.
+    Column("copy_account_id", String(32)),
     Column("is_draft", Boolean, nullable=False),
     Column("status", String(16), nullable=False),
     Column("message_id", Text),  # RFC 5322, with angle brackets; null in a draft
@@ -186,6 +188,34 @@ attempt = Table(
     Column("worker", String(64), nullable=False),
 )
 Index("ix_attempt_message", attempt.c.message_id, attempt.c.id)
+
+sent_copy = Table(
+    "sent_copy",
+    metadata,
+    # The copy of a message that was sent, on its way to a Sent folder; made once for a message.
+    Column(
+        "message_id", String(32), ForeignKey("message.id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("account_id", String(32), ForeignKey("account.id"), nullable=False),
+    Column("due_at", UtcInstant),  # when it is tried (again); null: it is there, or given up
+    Column("tries", Integer, nullable=False),  # begun; after the first one it may be there already
+    Column("claimed_by", String(64)),
+    Column("lease_until", UtcInstant),
+    Column("folder", Text),
+    Column("cause", String(32)),  # of the last try, where it failed
+    Column("detail", Text),
+    Column("asked_at", UtcInstant, nullable=False),
+    Column("ended_at", UtcInstant),
+    CheckConstraint("(due_at is null) = (ended_at is not null)", name="due"),
+    CheckConstraint("(claimed_by is null) = (lease_until is null)", name="lease"),
+)
+Index(
+    "ix_sent_copy_due",
+    sent_copy.c.account_id,
+    sent_copy.c.due_at,
+    sqlite_where=text("due_at is not null"),
+    postgresql_where=text("due_at is not null"),
+)
 
 event = Table(
     "event",
