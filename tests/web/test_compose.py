@@ -118,6 +118,16 @@ async def test_the_filled_text_is_changed_by_hand(writer, client, as_role, list_
     assert 'name="changed"' not in (await writer.post("again", **fields, changed="on")).text
 
 
+async def test_a_signature_is_not_put_into_what_is_changed_by_hand(writer, client, as_role):
+    person = {"name": "Anna", "signature": {"text": "Z poważaniem, Anna"}}
+    await client.put("/users/anna", json=person, headers=as_role("admin"))
+    fields = {"user": "anna", "to": "k@firma.example", "subject": "S", "body": "Treść"}
+    changed = await writer.post("change", **fields)
+    assert "Treść</textarea>" in changed.text and "Z poważaniem" not in changed.text
+    seen = await writer.post("preview", **fields)
+    assert seen.text.count("Z poważaniem, Anna") == 1
+
+
 async def test_files_go_along_protected_with_the_password(writer, client, as_role, list_sent):
     files = [("FV ąę.csv", b"a;b", "text/csv"), ("b.txt", b"B", "text/plain")]
     await writer.post("send", **LETTER, files=files)

@@ -48,7 +48,8 @@ async def test_saving_what_is_shown_changes_nothing(signed_in, client, as_role):
     given = {
         "mode": "smtp",
         "smtp": {"host": "smtp.firma.example", "port": 2525, "connection": "plaintext",
-                 "timeout_ms": 5000, "username": "u", "auth": "none", "batch_limit": 12, "batch_wait_s": 15.5,
+                 "timeout_ms": 5000, "username": "u", "auth": "none",
+                 "password_encoding": "ascii", "batch_limit": 12, "batch_wait_s": 15.5,
                  "tls_verify": False},
         "sender": {"address": "a@firma.example", "name": "A, B", "return_path": "odbicia@firma.example"},
         "reply_to": ["r@firma.example"], "cc": [], "bcc": '"K, L" <b@firma.example>',
@@ -57,8 +58,12 @@ async def test_saving_what_is_shown_changes_nothing(signed_in, client, as_role):
         "on_uncertain": "hold", "give_up_after_h": 1.5, "attachment_password": "",
         "macros": {"firma": "F", "data od": {"type": "date", "value": "2026-10-31"}, "n": 7,
                    "wiersze": "a\nb"},
+        "signature": {"html": "<p>{firma}\n<b>&amp;</b></p>", "text": "{firma}\n\n"}, "footer": "",
+        # What the form does not offer stays.
+        "closing": {"user_signature": False}, "senders": "b@firma.example", "sent_copy": "bcc",
     }  # fmt: skip
-    await client.put("/config/global", json=given, headers=as_role("admin"))
+    common = {"instance_footer": {"text": "KRS"}, "product_footer": True}
+    await client.put("/config/global", json=given | common, headers=as_role("admin"))
     await client.put("/config/users/anna", json=given, headers=as_role("admin"))
     browser = await signed_in("admin")
     for scope, path in (("global", GLOBAL), ("users/anna", ANNA)):

@@ -177,7 +177,7 @@ def read_document_form(
     """
     raw = {name: value for name, value in stored.items() if name not in _OFFERED}
     if not is_personal or "own.smtp" in form:
-        raw["smtp"] = _read_smtp(form)
+        raw["smtp"] = _read_smtp(form, stored.get("smtp", {}))
     if not is_personal or "own.sender" in form:
         raw["sender"] = {
             name: form.get(f"sender.{name}") for name in SENDER if form.get(f"sender.{name}")
@@ -213,8 +213,8 @@ def read_document_form(
     return raw
 
 
-def _read_smtp(form: Form) -> dict[str, Any]:
-    smtp: dict[str, Any] = {}
+def _read_smtp(form: Form, stored: Mapping[str, Any]) -> dict[str, Any]:
+    smtp = {name: stored[name] for name in ("password_encoding",) if name in stored}
     for name in SMTP:
         given = form.get(f"smtp.{name}")
         if name == "password":
