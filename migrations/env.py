@@ -4,6 +4,7 @@ from alembic import context
 
 import app.accounts.tables
 import app.configuration.tables
+import app.inbox.tables
 import app.outbox.tables
 import app.webhooks.tables  # noqa: F401 - importing them fills the metadata
 from app.db import metadata

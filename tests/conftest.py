@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
+import app.inbox.tables
 import app.outbox.tables  # noqa: F401 - importing them fills the metadata
 from app.db import metadata
 from migrations.run import upgrade

@@ -6,6 +6,7 @@ from sqlalchemy import create_engine, inspect
 
 import app.accounts.tables
 import app.configuration.tables
+import app.inbox.tables
 import app.outbox.tables
 import app.webhooks.tables  # noqa: F401 - each fills the metadata
 from app.db import metadata

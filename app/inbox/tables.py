@@ -1,0 +1,142 @@
+"""Mail that came in, and how far each mailbox was read.
+
+``mailbox`` is one account's mailbox: where collecting stands, under a lease, so that workers share
+them. ``incoming`` is one mail as it was understood; its bytes stand beside it (``incoming_body``) and
+are never run nor rendered. A mail is stored before the remote mailbox is touched (G9), so its ``uid``
+is what keeps it from being stored twice.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from app.db import Json, UtcInstant, metadata
+
+KINDS = ("dsn", "mdn", "arf", "auto_reply", "list", "human")
+
+mailbox = Table(
+    "mailbox",
+    metadata,
+    Column("account_id", String(32), ForeignKey("account.id"), primary_key=True),
+    Column("target", Text),  # server, user and folder that the position below belongs to
+    Column("uidvalidity", BigInteger),  # RFC 9051 §2.3.1.1
+    Column("last_uid", BigInteger),  # every message up to it was looked at
+    Column("unread", Integer),  # last count, for those that only tell
+    Column("synced_at", UtcInstant),
+    Column("failed_at", UtcInstant),
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("cause", String(32)),
+    Column("detail", Text),
+    Column("next_at", UtcInstant, nullable=False),
+    Column("claimed_by", String(64)),
+    Column("lease_until", UtcInstant),
+    CheckConstraint("(claimed_by is null) = (lease_until is null)", name="lease"),
+)
+Index("ix_mailbox_next", mailbox.c.next_at)
+
+mailbox_uidl = Table(
+    "mailbox_uidl",
+    metadata,
+    # POP3 keeps no position: what was seen is kept by its unique id (RFC 1939 §7) while it is there.
+    Column(
+        "account_id",
+        String(32),
+        ForeignKey("mailbox.account_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("uidl", String(128), primary_key=True),
+    Column("seen_at", UtcInstant, nullable=False),
+)
+
+incoming = Table(
+    "incoming",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("account_id", String(32), ForeignKey("account.id"), nullable=False),
+    Column("uid", String(200), nullable=False),  # "<uidvalidity>:<uid>", or POP3's UIDL
+    Column("kind", String(10), nullable=False),
+    Column("message_id", Text),  # RFC 5322, with angle brackets, as the mail says
+    Column("in_reply_to", Text),
+    Column("sender_address", Text, nullable=False),
+    Column("sender_key", Text, nullable=False),  # case folded
+    Column("sender_name", Text, nullable=False),
+    Column("to", Json, nullable=False),  # [{"address", "name"}], To and Cc
+    Column("subject", Text, nullable=False),
+    Column("text", Text, nullable=False),  # without what it quotes
+    Column("attachments", Json, nullable=False),  # [{"filename", "content_type", "bytes"}]
+    Column("report", Json),  # what a DSN, MDN or complaint says
+    Column("sent_at", UtcInstant),  # its Date
+    Column("received_at", UtcInstant, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    # The message of ours that it is about; verified: a signed id of ours said so.
+    Column("about_id", String(32), ForeignKey("message.id", ondelete="SET NULL")),
+    Column("is_verified", Boolean, nullable=False),
+    Column("reference_type", Text),
+    Column("reference_number", Text),
+    Column("reference_customer", Text),
+    Column("handled_at", UtcInstant),
+    Column("handled_by", Text),
+    Column("handled_note", Text),
+    Column("body_erased_at", UtcInstant),
+    UniqueConstraint("account_id", "uid"),
+    CheckConstraint("kind in ('" + "', '".join(KINDS) + "')", name="kind"),
+)
+Index("ix_incoming_account", incoming.c.account_id, incoming.c.id)
+Index("ix_incoming_about", incoming.c.about_id, incoming.c.id)
+Index("ix_incoming_number", incoming.c.reference_number, incoming.c.id)
+Index("ix_incoming_customer", incoming.c.reference_customer, incoming.c.id)
+Index(
+    "ix_incoming_open",
+    incoming.c.id,
+    sqlite_where=text("handled_at is null"),
+    postgresql_where=text("handled_at is null"),
+)
+
+incoming_body = Table(
+    "incoming_body",
+    metadata,
+    Column(
+        "incoming_id", String(32), ForeignKey("incoming.id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("raw", LargeBinary, nullable=False),
+)
+
+answer_watch = Table(
+    "answer_watch",
+    metadata,
+    # "No answer within n minutes": one row per message that waits for one.
+    Column(
+        "message_id", String(32), ForeignKey("message.id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("account_id", String(32), ForeignKey("account.id"), nullable=False),
+    Column("due_at", UtcInstant, nullable=False),
+    Column("answered_at", UtcInstant),
+    Column("alerted_at", UtcInstant),
+)
+Index(
+    "ix_answer_watch_due",
+    answer_watch.c.due_at,
+    sqlite_where=text("answered_at is null and alerted_at is null"),
+    postgresql_where=text("answered_at is null and alerted_at is null"),
+)
+
+auto_reply = Table(
+    "auto_reply",
+    metadata,
+    # RFC 3834 §2: at most one to a sender in a period; remembered before it is sent.
+    Column("account_id", String(32), ForeignKey("account.id"), primary_key=True),
+    Column("address_key", String(320), primary_key=True),
+    Column("replied_at", UtcInstant, nullable=False),
+)
