@@ -13,11 +13,13 @@ from app.api.batches import router as batches_router
 from app.api.config import router as config_router
 from app.api.config import scoped as scoped_config_routers
 from app.api.config_switch import scoped as switch_routers
+from app.api.consent import router as consent_router
 from app.api.describe import describe_api
 from app.api.domains import router as domains_router
 from app.api.events import router as events_router
 from app.api.keys import router as keys_router
 from app.api.messages import router as messages_router
+from app.api.oauth_callback import router as oauth_callback_router
 from app.api.password_links import router as password_links_router
 from app.api.portable import router as portable_router
 from app.api.probe import router as probe_router
@@ -58,6 +60,8 @@ ROUTERS: list[APIRouter] = [
     accounts_router,
     account_rights_router,
     password_links_router,
+    consent_router,
+    oauth_callback_router,
     domains_router,
     *scoped_config_routers,
     *switch_routers,

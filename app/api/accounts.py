@@ -69,7 +69,10 @@ class Account(BaseModel):
     server: str | None = Field(examples=["smtp.firma.example:587"])
     outgoing: bool
     incoming: bool = Field(description="Whether it has a mailbox that is collected.")
-    password_state: Literal["none", "stored", "awaiting"]
+    password_state: Literal["none", "stored", "awaiting", "consent_needed"]
+    consent: Literal["pending", "granted", "needs_consent"] | None = Field(
+        description="Of OAuth2, see `/accounts/{account}/consent`."
+    )
     state: str = Field(examples=["active"])
     paused: bool
     rights: list[Right] = Field(description="What you may do with it.")
@@ -175,6 +178,7 @@ def show_account(tx: Connection, caller: Caller, stored: StoredAccount) -> Accou
         outgoing=stored.document.get("outgoing", True),
         incoming=stored.incoming is not None,
         password_state=stored.password_state,
+        consent=stored.consent.state if stored.consent else None,
         state=name_state(stored, health, now(tx)),
         paused=stored.paused_at is not None,
         rights=[each for each in RIGHTS if each in rights],

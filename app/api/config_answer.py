@@ -17,7 +17,7 @@ from app.api.body import show_instant
 from app.api.scope import Scope
 from app.configuration.document import describe_answer
 from app.configuration.load import find_account
-from app.configuration.model import ACCOUNT_SCOPE, StoredAccount
+from app.configuration.model import ACCOUNT_SCOPE, Consent, StoredAccount
 from app.configuration.show import show_document
 from app.db import now
 from app.errors import Missing
@@ -58,6 +58,14 @@ def read_shown(tx: Connection, scope: Scope) -> tuple[StoredAccount, dict[str, A
         "failed_at": show_instant(health.failed_at),
         "next_try_at": show_instant(health.paused_until),
     }
+    given = stored.consent
+    if given is not None and given.state == "needs_consent" and stored.uses_token:
+        trouble = {
+            "cause": "consent_needed",
+            "detail": given.error,
+            "failed_at": show_instant(given.failed_at),
+            "next_try_at": None,
+        }
     at = now(tx)
     limits = find_limits(health, stored.settings.host if stored.settings else "", at)
     slowed = limits.until and {
@@ -80,6 +88,7 @@ def read_shown(tx: Connection, scope: Scope) -> tuple[StoredAccount, dict[str, A
             "per_connection": limits.per_connection,
         },
         "paused_at": show_instant(stored.paused_at),
+        "consent": given and show_consent(given, at),
     }
     known |= {
         "id": stored.id,
@@ -92,6 +101,24 @@ def read_shown(tx: Connection, scope: Scope) -> tuple[StoredAccount, dict[str, A
         known["user"] = stored.user_id
         known["active_scope"] = person.active_scope if person else "global"
     return stored, known | show_document(stored)
+
+
+def show_consent(given: Consent, at: datetime) -> dict[str, Any]:
+    """Return an OAuth2 consent for people: never a token."""
+    asked_until = given.asked_until
+    return {
+        "provider": given.provider,
+        "grant": given.grant,
+        "state": given.state,
+        "address": given.address,
+        "scopes": given.scopes.split() if given.scopes else [],
+        "error": given.error,
+        "failed_at": show_instant(given.failed_at),
+        "granted_at": show_instant(given.granted_at),
+        "refreshed_at": show_instant(given.refreshed_at),
+        "expires_at": show_instant(given.expires_at),
+        "asked_until": show_instant(asked_until if asked_until and at < asked_until else None),
+    }
 
 
 def answer(response: Response, stored: StoredAccount, shown: dict[str, Any]) -> dict[str, Any]:

@@ -100,8 +100,8 @@ class ShownStep(BaseModel):
     """One step. Members that say nothing are left out."""
 
     step: Literal[
-        "resolve", "connect", "tls", "greeting", "ehlo", "starttls", "auth", "mail", "rcpt", "data",
-        "quit",
+        "token", "resolve", "connect", "tls", "greeting", "ehlo", "starttls", "auth", "mail", "rcpt",
+        "data", "quit",
     ]  # fmt: skip
     ok: bool
     ms: int = 0

@@ -7,6 +7,7 @@ shown to it. A rotated refresh token is stored in the same transaction as its ac
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import or_, select, update
 from sqlalchemy.engine import Connection
@@ -18,10 +19,12 @@ from app.configuration.model import (
     ConsentProvider,
     IncomingSettings,
     SmtpSettings,
+    takes_token,
 )
 from app.configuration.secrets import move_to_place, open_for_servers, reseal_for_target
 from app.configuration.tables import consent
 from app.db import lock_rows, now
+from app.errors import Notice
 from app.vault import CannotOpen, Vault
 from app.wire.oauth import Refusal, Tokens
 
@@ -29,6 +32,10 @@ _LEASE = timedelta(seconds=30)  # longer than a token endpoint is asked
 _EARLY = timedelta(minutes=5)
 _LATEST = timedelta(seconds=20)  # a login takes its time, and clocks differ
 _REST = timedelta(seconds=10)  # an endpoint in trouble is not asked by every message
+OTHER_SERVERS = (
+    "The consent was given for another server or user name, or for a safer connection, and is not "
+    "used for this one; its owner has to consent again."
+)
 COLUMNS = ("refresh_token", "access_token")
 
 
@@ -143,14 +150,13 @@ def note_answer(
         if answer.kind == "consent":
             lose_consent(tx, shown.account_id, answer.detail)
         else:
-            values = {"lease_until": None, "error": answer.detail, "failed_at": at}
-            tx.execute(change.values(**values))
+            tx.execute(change.values(lease_until=None, error=answer.detail, failed_at=at))
         return answer
 
     def seal(secret: str, column: str) -> bytes:
         return move_to_place(vault, secret, present.place(column), present.refresh_token)
 
-    values = {
+    values: dict[str, Any] = {
         "access_token": seal(answer.access.reveal(), "access_token"),
         "expires_at": at + timedelta(seconds=answer.lasts_s),
         "refreshed_at": at,
@@ -164,6 +170,21 @@ def note_answer(
         values["scopes"] = answer.scopes
     tx.execute(change.values(**values))
     return None
+
+
+def check_servers(
+    tx: Connection, vault: Vault, account_id: str, settings: SmtpSettings | None
+) -> tuple[Notice, ...]:
+    """Take a consent back that is not for the server just saved, and say so."""
+    held = read_held(tx, account_id)
+    if held is None or settings is None or not takes_token(settings):
+        return ()
+    try:
+        held.open_refresh(vault, settings)
+    except CannotOpen:
+        lose_consent(tx, account_id, OTHER_SERVERS)
+        return (Notice("consent_needed", f"{OTHER_SERVERS} Mail waits until then.", "/smtp"),)
+    return ()
 
 
 def lose_consent(tx: Connection, account_id: str, detail: str) -> None:

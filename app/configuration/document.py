@@ -103,6 +103,7 @@ FIELDS: Mapping[str, Kind] = {
     "instance_footer": PIECE,
     "product_footer": FLAG,
 }
+STATES = ("active", "slowed", "paused", "awaiting_password", "consent_needed", "trouble")
 # What answers show beyond the input.
 SHOWN = frozenset(
     (
@@ -284,10 +285,7 @@ def describe_answer() -> dict[str, Any]:
         "is_default": {"type": "boolean", "description": "Of its holder, or of everybody."},
         "version": {"type": "integer", "description": "The ETag."},
         "updated_at": instant,
-        "state": {
-            "type": "string",
-            "enum": ["active", "slowed", "paused", "awaiting_password", "trouble"],
-        },
+        "state": {"type": "string", "enum": list(STATES)},
         "trouble": {
             "type": ["object", "null"],
             "description": "What is wrong with the server, and when it is tried again.",
@@ -320,6 +318,10 @@ def describe_answer() -> dict[str, Any]:
             },
         },
         "paused_at": instant,
+        "consent": {
+            "type": ["object", "null"],
+            "description": "OAuth2, see `/accounts/{account}/consent`.",
+        },
         "attachment_password": {
             "type": "string",
             "description": "Only where it is empty: explicitly none.",

@@ -176,6 +176,19 @@ class StoredAccount:
     removed_at: datetime | None
     consent: "Consent | None" = None
 
+    @property
+    def uses_token(self) -> bool:
+        """Whether mail goes out by a login with a token of its consent, not with a password."""
+        return self.settings is not None and self._takes_token(self.settings.auth)
+
+    @property
+    def mailbox_uses_token(self) -> bool:
+        """Whether its mailbox is opened with a token of its consent."""
+        return self.incoming is not None and self._takes_token(self.incoming.auth)
+
+    def _takes_token(self, auth: Auth) -> bool:
+        return self.consent is not None and self.consent.state != "pending" and auth == "xoauth2"
+
 
 @dataclass(frozen=True, slots=True)
 class Consent:

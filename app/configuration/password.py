@@ -25,6 +25,7 @@ from app.configuration.model import (
     name_object,
     read_mailbox_server,
     read_server,
+    takes_token,
 )
 from app.configuration.secrets import open_for_target, seal_for_target
 from app.configuration.tables import account
@@ -64,6 +65,8 @@ def decide_password(
         return Kept("stored", before.password, before.password_owner)
     if not settings.wants_login:
         return Kept("none")
+    if draft.password is None and before.consent and takes_token(settings):
+        return Kept("awaiting")  # it logs in by tokens, and waits for a password without them
     code, detail = "password_missing", "No password is stored yet; mail waits until it is entered."
     if keeps and before.password is not None:
         code, detail = (

@@ -8,6 +8,7 @@ from sqlalchemy.engine import Connection
 from app.accounts import audit
 from app.accounts.caller import Caller
 from app.accounts.tables import person
+from app.configuration.consent import drop_consent
 from app.configuration.load import lock_account
 from app.configuration.model import StoredAccount, name_object, name_scope
 from app.configuration.save import CheckVersion
@@ -42,6 +43,7 @@ def delete_configuration(
             removed_at=at,
         )
     )
+    drop_consent(tx, before.id)
     if before.user_id is not None and scope == name_scope(before.user_id):
         tx.execute(
             update(person)

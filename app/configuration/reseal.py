@@ -3,6 +3,7 @@
 from sqlalchemy import or_, select, update
 from sqlalchemy.engine import Connection
 
+from app.configuration.consent_tokens import reseal_consents
 from app.configuration.load import place_attachment_password, place_password
 from app.configuration.secrets import reseal_for_target
 from app.configuration.tables import account
@@ -31,4 +32,4 @@ def reseal(tx: Connection, vault: Vault) -> int:
         if changed:
             tx.execute(update(account).where(account.c.id == row.id).values(**changed))
             done += len(changed)
-    return done
+    return done + reseal_consents(tx, vault)

@@ -17,6 +17,7 @@ from app.accounts.caller import Caller
 from app.accounts.people import ensure_person
 from app.accounts.tables import person
 from app.configuration.closing import check_global_only
+from app.configuration.consent_tokens import check_servers
 from app.configuration.document import Draft, read_document
 from app.configuration.find_domain import find_domain
 from app.configuration.load import (
@@ -174,6 +175,7 @@ def _store(
             removed_at=None,
         )
     )
+    told = check_servers(tx, save.vault, before.id, settings) if before.consent else ()
     stored = lock_account(tx, before.scope)
     created = before.removed_at is not None
     audit.record(
@@ -185,7 +187,7 @@ def _store(
         show_document(stored),
         save.at,
     )
-    return Saved(stored, created, (*draft.notices, *kept.notices))
+    return Saved(stored, created, (*draft.notices, *kept.notices, *told))
 
 
 def _merge(target: Any, patch: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from app.accounts.people import read_person
 from app.configuration.document import Draft, read_document
 from app.configuration.find_domain import find_domain
-from app.configuration.load import find_account, open_password_for
+from app.configuration.load import apply_consent, find_account, open_password_for
 from app.configuration.model import (
     GLOBAL,
     Domain,
@@ -32,7 +32,8 @@ from app.wire.address_policy import AddressPolicy
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A configuration to be tried. password: None where none is stored or it does not open.
+    """A configuration to be tried. password: None where none is stored or it does not open;
+    uses_token: it logs in by a token of its account's consent instead.
 
     account_id: the stored account whose server it is; None for one that is nowhere stored.
     """
@@ -40,6 +41,7 @@ class Trial:
     resolved: Resolved
     password: str | None = field(repr=False)
     account_id: str | None
+    uses_token: bool = False
 
 
 def read_trial(
@@ -49,26 +51,29 @@ def read_trial(
     *,
     stored: bool,
     user: str | None = None,
+    scope: str | None = None,
     raw: Mapping[str, Any] | None = None,
     pointer: str = "/config",
 ) -> Trial:
     """Return the stored configuration of a scope, ``raw`` in its place, or ``raw`` alone.
 
-    stored: the scope of ``user`` (None: global) was named; else ``raw`` stands for itself.
+    stored: the scope of ``user`` (None: global), or ``scope``, one of theirs, was named; else
+    ``raw`` stands for itself.
     Raises ``Missing`` for a scope that has nothing stored, ``Refused`` with pointers under
     ``pointer``.
     """
-    before = find_account(tx, name_scope(user)) if stored else None
-    wider = find_account(tx, GLOBAL) if stored and user is not None else None
+    scope = scope or name_scope(user)
+    before = find_account(tx, scope) if stored else None
+    wider = find_account(tx, GLOBAL) if stored and scope != GLOBAL else None
     draft: Draft | None = None
     if raw is not None:
         draft, faults = read_document(raw)
         domain = find_domain(tx, name_domain(draft.document))
         faults += check_rules(draft, wider, policy, domain=domain)
         refuse(Fault(pointer + each.pointer, each.code, each.detail) for each in faults)
-        layer = _draft_account(tx, before, draft, user, domain)
+        layer = _draft_account(tx, before, draft, scope, user, domain)
     elif before is None:
-        raise Missing(f"Nothing is stored for {name_scope(user)}.", code="configuration_not_found")
+        raise Missing(f"Nothing is stored for {scope}.", code="configuration_not_found")
     else:
         layer = before
     layers = [layer] if wider is None else [layer, wider]
@@ -80,6 +85,7 @@ def read_trial(
         resolved=resolved,
         password=_open(vault, server) if password is None else password or None,
         account_id=server.id if is_stored else None,
+        uses_token=password is None and server.uses_token,
     )
 
 
@@ -87,15 +93,17 @@ def _draft_account(
     tx: Connection,
     before: StoredAccount | None,
     draft: Draft,
+    scope: str,
     user: str | None,
     domain: Domain | None,
 ) -> StoredAccount:
     settings = read_server(draft.document, domain, "none")
     if before is not None:
-        return replace(before, document=draft.document, settings=settings, domain=domain)
+        changed = replace(before, document=draft.document, settings=settings, domain=domain)
+        return apply_consent(changed, before.consent)
     return StoredAccount(
         id=new_id(),
-        scope=name_scope(user),
+        scope=scope,
         user_id=user,
         version=0,
         document=draft.document,

@@ -10,7 +10,14 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from app.configuration.consent import find_client
-from app.configuration.consent_tokens import Held, lose_consent, note_answer, read_held, take_turn
+from app.configuration.consent_tokens import (
+    OTHER_SERVERS,
+    Held,
+    lose_consent,
+    note_answer,
+    read_held,
+    take_turn,
+)
 from app.configuration.model import IncomingSettings, SmtpSettings, StoredAccount
 from app.errors import Conflict, Unavailable
 from app.outbox.office import Office
@@ -24,22 +31,7 @@ S = TypeVar("S")
 
 _LOOK_S = 0.1
 _MOST_WAIT_S = 40.0  # longer than one who asks holds its turn
-_OTHER_SERVERS = (
-    "The consent was given for other servers, another user name or a safer connection; it is not "
-    "used for these."
-)
 _asking: set[asyncio.Task[Refusal | None]] = set()
-
-
-def uses_token(stored: StoredAccount, settings: SmtpSettings | IncomingSettings | None) -> bool:
-    """Whether the login is made with a token of the account's consent instead of its password."""
-    given = stored.consent
-    return (
-        given is not None
-        and given.state != "pending"
-        and settings is not None
-        and settings.auth == "xoauth2"
-    )
 
 
 async def find_access_token(
@@ -48,8 +40,10 @@ async def find_access_token(
     settings: SmtpSettings | IncomingSettings,
     *,
     refused: Secret | None = None,
+    unsaved: bool = False,
 ) -> Secret:
     """Return an access token for one of the account's servers. refused: one the server did not take.
+    unsaved: for settings that are only tried.
 
     Asks the provider only where the token in hand is about to end or was refused; meanwhile others
     use what is still good, or wait. Raises ``SessionFailed``, ``Unavailable``.
@@ -64,8 +58,9 @@ async def find_access_token(
         try:
             text = held.open_access(office.vault, settings)
         except CannotOpen:
-            await office.db.write(lose_consent, account_id, _OTHER_SERVERS)
-            raise _fail("consent_needed", _OTHER_SERVERS) from None
+            if not unsaved:
+                await office.db.write(lose_consent, account_id, OTHER_SERVERS)
+            raise _fail("consent_needed", OTHER_SERVERS) from None
         token = Secret(text) if text else None
         if token is not None and (has_asked or (held.is_fresh and token != refused)):
             return token
@@ -99,7 +94,7 @@ async def log_in(
     A token that the server refuses is replaced once.
     """
     settings = stored.settings
-    if settings is None or not uses_token(stored, settings):
+    if settings is None or not stored.uses_token:
         return await enter(password)
     token = await find_access_token(office, stored.id, settings)
     try:

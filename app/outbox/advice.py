@@ -216,6 +216,29 @@ ADVICE: Mapping[str, Advice] = {
         "en": "The server cannot check logins at the moment; the password may be right. Try again in "
         "a few minutes. If it lasts, tell the mail server's administrator.",
     },
+    "consent_needed": {
+        "pl": "Dostawca poczty nie uznaje już zgody (OAuth2), którą dał właściciel skrzynki: została "
+        "cofnięta, wygasła albo dotyczy innego serwera lub użytkownika. Poproś właściciela o ponowną "
+        "zgodę (POST /accounts/{account}/consent). Poczta czeka i potem wyjdzie sama.",
+        "fr": "Le fournisseur n'accepte plus le consentement (OAuth2) du titulaire de la boîte : il a "
+        "été retiré, a expiré, ou vaut pour un autre serveur ou utilisateur. Demandez-le à nouveau au "
+        "titulaire (POST /accounts/{account}/consent). Le courrier attend et partira de lui-même.",
+        "en": "The provider no longer honours the consent (OAuth2) of the mailbox's owner: it was "
+        "taken back, has run out, or is for another server or user. Ask the owner for it again (POST "
+        "/accounts/{account}/consent). Mail waits and then goes out by itself.",
+    },
+    "token_unavailable": {
+        "pl": "Dostawca poczty nie wydał tokenu dostępu (OAuth2). Jeśli jest chwilowo niedostępny, "
+        "Awizo spróbuje samo. Jeśli odpowiada invalid_client lub podobnie, administrator Awizo musi "
+        "sprawdzić identyfikator i tajny klucz aplikacji (AWIZO_OAUTH_…); klucze Microsoftu wygasają.",
+        "fr": "Le fournisseur n'a pas donné de jeton d'accès (OAuth2). S'il est indisponible pour "
+        "l'instant, Awizo réessaie de lui-même. S'il répond invalid_client ou semblable, "
+        "l'administrateur d'Awizo doit vérifier l'identifiant et le secret de l'application "
+        "(AWIZO_OAUTH_…) ; chez Microsoft les secrets expirent.",
+        "en": "The provider gave no access token (OAuth2). If it is away for the moment, Awizo tries "
+        "again by itself. If it answers invalid_client or the like, the administrator of Awizo has "
+        "to check the application's id and secret (AWIZO_OAUTH_…); Microsoft's secrets expire.",
+    },
     "auth_required": {
         "pl": "Serwer wymaga zalogowania, zanim przyjmie wiadomość. Podaj nazwę użytkownika i hasło, "
         "a auth ustaw na auto. Niektóre serwery wymagają też najpierw szyfrowania: wybierz STARTTLS "

@@ -20,6 +20,7 @@ import structlog
 from app.accounts.caller import Caller
 from app.errors import Fault, Notice, Refused
 from app.mime.address import parse_mailbox
+from app.outbox.access import find_access_token
 from app.outbox.office import Office
 from app.outbox.probe_fix import SILENT, find_change, speaks_smtp, suggest
 from app.outbox.probe_ground import ProbeGround, Wanted, admit, read_ground, remember
@@ -27,7 +28,7 @@ from app.outbox.probe_report import Mended, Report, make_veil, warn, write_repor
 from app.outbox.probe_talk import Failure, Talk
 from app.wire.address_policy import AddressPolicy
 from app.wire.envelope import Envelope, Recipient
-from app.wire.steps import Observe
+from app.wire.steps import Observe, SessionFailed
 
 LEAST_TIMEOUT_MS, MOST_TIMEOUT_MS, USUAL_TIMEOUT_MS = 1_000, 120_000, 30_000
 
@@ -66,9 +67,16 @@ async def probe(
     else:
         redirect = None
     await office.db.write(admit, office, caller, wanted, ground, at)
+    usual_ms = min(max(ground.target.timeout_ms, USUAL_TIMEOUT_MS), MOST_TIMEOUT_MS)
+    ends_at = asyncio.get_running_loop().time() + (wanted.timeout_ms or usual_ms) / 1000
+    ground, failed = await _find_token(office, wanted, ground, ends_at)
     watch = observe if caller.is_admin else None
     talk = Talk(ground.target, policy, office.ehlo_name, watch, make_veil(caller, wanted, ground))
-    mended = await _converse(office, caller, policy, wanted, ground, talk, redirect)
+    if failed is not None:
+        talk.fail(failed)
+        mended = Mended()
+    else:
+        mended = await _converse(office, caller, policy, wanted, ground, talk, redirect, ends_at)
     _refuse_place(talk, policy, wanted)
     if talk.session is not None:
         await _remember(office, wanted, ground, talk)
@@ -81,6 +89,24 @@ async def probe(
     return report
 
 
+async def _find_token(
+    office: Office, wanted: Wanted, ground: ProbeGround, ends_at: float
+) -> tuple[ProbeGround, SessionFailed | None]:
+    """Return the ground with the access token to log in with, or why there is none."""
+    settings, account_id = ground.resolved.smtp, ground.account_id
+    if not ground.uses_token or settings is None or account_id is None:
+        return ground, None
+    try:
+        async with asyncio.timeout_at(ends_at):
+            unsaved = wanted.config is not None
+            token = await find_access_token(office, account_id, settings, unsaved=unsaved)
+    except SessionFailed as failed:
+        return ground, failed
+    except TimeoutError:
+        return ground, SessionFailed("token_unavailable", "token", None, "the time is up")
+    return replace(ground, target=replace(ground.target, password=token)), None
+
+
 async def _converse(
     office: Office,
     caller: Caller,
@@ -89,12 +115,11 @@ async def _converse(
     ground: ProbeGround,
     talk: Talk,
     redirect: str | None,
+    ends_at: float,
 ) -> Mended:
     """Talk, and where that failed try what mends it, all within the probe's time."""
-    usual_ms = min(max(ground.target.timeout_ms, USUAL_TIMEOUT_MS), MOST_TIMEOUT_MS)
-    total_s = (wanted.timeout_ms or usual_ms) / 1000
     clock = asyncio.get_running_loop().time
-    ends_at = clock() + total_s
+    total_s = max(0.1, ends_at - clock())
     letter = ground.letter
     senders = _list_senders(ground) if letter else {}
     await talk.run(

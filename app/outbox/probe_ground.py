@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 from app.accounts import audit
 from app.accounts.caller import Caller
 from app.configuration.load import load_account
-from app.configuration.model import SmtpSettings, name_scope
+from app.configuration.model import SmtpSettings, name_object, name_scope
 from app.configuration.resolve import Resolved
 from app.configuration.unsaved import Trial, read_trial
 from app.db import new_id
@@ -46,7 +46,8 @@ PROBES_PER_SERVER = 30  # a minute, per host and login (contract §5): a passwor
 class Wanted:
     """What shall be tried.
 
-    names_scope: the scope of ``user`` (None: global) is meant; else ``config`` stands for itself.
+    names_scope: the scope of ``user`` (None: global), or ``scope``, is meant; else ``config`` stands
+    for itself.
     config: unsaved values, as ``PUT /config/{scope}`` takes them. to: instead of the sender's own
     address and the copies. smtp_password: for ``password_mode: ask``. timeout_ms: for the whole.
     """
@@ -54,6 +55,7 @@ class Wanted:
     mode: Mode
     names_scope: bool = False
     user: str | None = None
+    scope: str | None = None
     config: Mapping[str, Any] | None = field(default=None, repr=False)
     to: tuple[Mailbox, ...] = ()
     smtp_password: str | None = field(default=None, repr=False)
@@ -64,7 +66,7 @@ class Wanted:
 class ProbeGround:
     """Everything a probe needs. letter: None where it ends before MAIL.
 
-    account_id: the stored account whose server it may be.
+    account_id: the stored account whose server it may be. uses_token: by its consent's token.
     """
 
     target: Target
@@ -72,6 +74,7 @@ class ProbeGround:
     resolved: Resolved
     letter: Prepared | None
     notices: tuple[Notice, ...]
+    uses_token: bool = False
 
     @property
     def recipients(self) -> tuple[Addressed, ...]:
@@ -114,8 +117,9 @@ def read_ground(
     letter = None
     if wanted.mode in ("envelope", "send"):
         letter = _write_letter(tx, office, wanted, resolved, at)
-    notices = tuple(_warn_of_password(wanted, settings, target))
-    return ProbeGround(target, trial.account_id, resolved, letter, notices)
+    uses_token = trial.uses_token and trial.account_id is not None and wanted.mode != "connect"
+    notices = () if uses_token else tuple(_warn_of_password(wanted, settings, target))
+    return ProbeGround(target, trial.account_id, resolved, letter, notices, uses_token)
 
 
 def _read_trial(
@@ -134,6 +138,7 @@ def _read_trial(
             policy,
             stored=wanted.names_scope,
             user=wanted.user,
+            scope=wanted.scope,
             raw=wanted.config,
         )
     except Refused as error:
@@ -195,7 +200,8 @@ def admit(
     name = hashlib.sha256(login.encode("utf-8", "replace")).hexdigest()
     take(tx, f"probed:{name}", most=PROBES_PER_SERVER, at=at)
     if wanted.to and wanted.mode == "send":
-        place = f"config/{name_scope(wanted.user)}" if wanted.names_scope else "test-smtp"
+        scope = wanted.scope or name_scope(wanted.user)
+        place = name_object(scope) if wanted.names_scope else "test-smtp"
         sent = {"to": [each.address for each in wanted.to], "host": target.host}
         audit.record(tx, caller, "probe.send", place, None, sent, at)
 

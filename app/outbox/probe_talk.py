@@ -83,6 +83,11 @@ class Talk:
             if self.session is not None:
                 self.session.abort()
 
+    def fail(self, failed: SessionFailed) -> None:
+        """End before a server was spoken to."""
+        self._add(Step(failed.step, ok=False, ms=0, detail=failed.detail))
+        self.failure = Failure(failed.step, failed.cause, detail=failed.detail)
+
     async def _open(self, login: bool) -> None:
         try:
             self.session = await Session.open(

@@ -12,7 +12,6 @@ from app.configuration.model import StoredAccount
 from app.configuration.secrets import open_for_target
 from app.errors import Unavailable
 from app.outbox.accept import smtp_password_place
-from app.outbox.access import uses_token
 from app.outbox.carry import Batch, read_body
 from app.outbox.job import Job
 from app.outbox.judge import hold_all, make_envelope, refuse_erased
@@ -73,7 +72,7 @@ async def _read_body(office: Office, claimed: Claimed) -> bytes | None:
 def _open_password(office: Office, claimed: Claimed, stored: StoredAccount) -> Secret | None:
     """Return the password to log in with; raise ``CannotOpen`` where it is to be entered."""
     settings = stored.settings
-    if settings is None or not settings.wants_login or uses_token(stored, settings):
+    if settings is None or not settings.wants_login or stored.uses_token:
         return None
     if settings.password_mode == "ask":
         sealed = claimed.message.smtp_password

@@ -20,7 +20,8 @@ ACCOUNT_CAUSES = frozenset(
     "host_not_allowed name_not_found connection_refused timeout connection_lost greeting_refused "  # noqa: SIM905
     "protocol_error starttls_not_offered starttls_refused tls_failed certificate_expired "
     "certificate_wrong_host certificate_untrusted insecure_auth mechanism_not_offered "
-    "credentials_refused auth_disabled auth_temporary auth_required rate_limited".split()
+    "credentials_refused auth_disabled auth_temporary auth_required rate_limited consent_needed "
+    "token_unavailable".split()
 )
 MESSAGE_CAUSES = frozenset("sender_refused recipient_refused content_refused too_large".split())  # noqa: SIM905
 CAUSES = ACCOUNT_CAUSES | MESSAGE_CAUSES

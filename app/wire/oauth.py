@@ -104,6 +104,13 @@ def is_issued_by(client: Client, issuer: str) -> bool:
         return False
 
 
+def name_error(error: str) -> str:
+    """Return what a browser brought back instead of a code, fit to be shown."""
+    if error == "access_denied":
+        return "The owner, or an administrator of theirs, declined (access_denied)"
+    return f"The provider said {error}" if _ERROR.fullmatch(error) else "The provider sent no code"
+
+
 async def trade_code(client: Client, code: str, verifier: str, back: str) -> Tokens | Refusal:
     """Trade an authorization code for tokens."""
     return await _ask(

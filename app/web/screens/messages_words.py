@@ -40,6 +40,7 @@ KINDS: Mapping[str, str] = {
 }
 _REASONS: Mapping[str, str] = {
     "awaiting_password": mark("The account's password has still to be entered; then it goes out."),
+    "consent_needed": mark("The provider wants the owner's consent again; then it goes out."),
     "password_refused": mark("The server refused the password that was given with the message."),
     "uncertain": mark("The connection broke at the last moment: the server may have taken it."),
     "delivery_off": mark("Delivery is switched off here."),
@@ -69,6 +70,7 @@ _REASONS: Mapping[str, str] = {
     "credentials_refused": mark("The server refused the user name or password."),
     "auth_disabled": mark("The provider does not let this account log in with a password."),
     "auth_temporary": mark("The server cannot check logins at the moment."),
+    "token_unavailable": mark("The provider gave no access token."),
     "auth_required": mark("The server takes mail only after a login."),
     "sender_refused": mark("The server does not take mail from this sender."),
     "recipient_refused": mark("The server refused this recipient."),

@@ -42,6 +42,7 @@ STATUSES = {
 }
 REASONS = {
     "awaiting_password": mark("the account's password is missing"),
+    "consent_needed": mark("the mailbox's owner has to consent again"),
     "password_refused": mark("the given password was refused"),
     "uncertain": mark("the server's last answer was lost"),
     "delivery_off": mark("delivery was off"),

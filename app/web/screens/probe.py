@@ -13,7 +13,6 @@ from typing import Any, get_args
 from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 
-from app.configuration.rights import require_writer
 from app.errors import AwizoError, Fault, Refused
 from app.mime.address import parse_mailboxes
 from app.outbox.advice import ADVICE
@@ -29,7 +28,7 @@ from app.web.screens.config_fields import (
     POINTERS,
     read_document_form,
 )
-from app.web.screens.scope import BOTH, Scope, TheScope
+from app.web.screens.scope import EACH, Scope, WriteScope
 from app.web.visit import TheVisit, Visit
 from app.web.words import mark
 from app.wire.steps import Step
@@ -37,6 +36,7 @@ from app.wire.steps import Step
 router = APIRouter()
 END_OF_PANEL = "\x1e"
 STEPS: Mapping[str, str] = {
+    "token": mark("Ask for an access token (OAuth2)"),
     "resolve": mark("Find the server"),
     "connect": mark("Connect"),
     "tls": mark("Encrypt (TLS)"),
@@ -64,11 +64,10 @@ _POINTERS = {f"/config{pointer}": name for pointer, name in POINTERS.items()} | 
 }
 
 
-async def try_config(visit: TheVisit, scope: TheScope, form: TheForm) -> Response:
+async def try_config(visit: TheVisit, scope: WriteScope, form: TheForm) -> Response:
     """Try what the form says, and show every step."""
-    require_writer(visit.caller, scope.user)
     view = await visit.office.db.read(read_view, scope)
-    raw = read_document_form(form, view.document, is_personal=view.is_personal)
+    raw = read_document_form(form, view.document, inherits=scope.inherits)
     wanted, faults = read_wanted(form, scope, raw)
     if form.get("probe.to"):
         visit.caller.require("admin")
@@ -88,16 +87,15 @@ async def try_config(visit: TheVisit, scope: TheScope, form: TheForm) -> Respons
     )
 
 
-async def apply_fix(visit: TheVisit, scope: TheScope, form: TheForm) -> Response:
+async def apply_fix(visit: TheVisit, scope: WriteScope, form: TheForm) -> Response:
     """Show the form with what a probe found to help; nothing is saved yet."""
-    require_writer(visit.caller, scope.user)
     view = await visit.office.db.read(read_view, scope)
     filled = Filled(mend(form))
     note = visit._("Put in; nothing is saved yet. Test again, then save.")
     return render_config(visit, view, filled, note)
 
 
-for _path in BOTH:
+for _path in EACH:
     router.add_api_route(f"{_path}/test", try_config, methods=["POST"])
     router.add_api_route(f"{_path}/mend", apply_fix, methods=["POST"])
 
@@ -111,6 +109,7 @@ def read_wanted(form: Form, scope: Scope, raw: Mapping[str, Any]) -> tuple[Wante
         mode=mode,
         names_scope=True,
         user=scope.user,
+        scope=scope.name,
         config=raw,
         to=to,
         smtp_password=form.get("probe.smtp_password") or None,
