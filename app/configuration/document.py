@@ -169,13 +169,9 @@ def read_document(raw: Mapping[str, Any]) -> tuple[Draft, list[Fault]]:
             document[name] = kept
     attachment_password, notices = _check_attachment_password(document, faults)
     wants_awaiting = password_mode == "awaiting"
+    notices = (*notices, *advise_on_closing(document))
     draft = Draft(
-        document,
-        password,
-        wants_awaiting,
-        attachment_password,
-        incoming_password,
-        (*notices, *advise_on_closing(document)),
+        document, password, wants_awaiting, attachment_password, incoming_password, notices
     )
     return draft, faults
 
