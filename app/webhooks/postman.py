@@ -38,7 +38,10 @@ class Postman:
     async def step(self) -> None:
         """Start a try for everything that is due."""
         db = self._office.db
-        if self._stopping or not await db.read(has_work):
+        # Where mail does not leave, this may be a copy: the receivers are not its own.
+        if self._stopping or self._office.settings.delivery != "on":
+            return
+        if not await db.read(has_work):
             return
         fence = f"{self._worker_id}.{next(self._numbers)}"
         found = await db.write(alone, load, fence)

@@ -1,6 +1,7 @@
 """From the feed to receivers: what is sent, in which order, how often, and when no more."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -400,3 +401,13 @@ async def test_a_secret_that_does_not_open_is_said_and_nothing_is_sent(
     shown, _ = await look(office, webhook_id)
     assert "does not open with this key ring" in (shown.row.error or "")
     assert receiver.heard == []
+
+
+@pytest.mark.parametrize("delivery", ["off", "redirect:test@firma.example"])
+async def test_a_copy_of_the_database_tells_nobody(office, receiver, delivery):
+    await make_webhook(office, receiver.url)
+    await happen(office, "inbox.received")
+    settings = office.settings.model_copy(update={"delivery": delivery})
+    await Postman(replace(office, settings=settings), "worker-1").step()
+    assert await office.db.read(has_work)
+    assert receiver.dialled == 0

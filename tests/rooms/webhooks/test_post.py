@@ -19,6 +19,15 @@ ANY = AddressPolicy()
 BODY = b'{"type":"webhook.test"}'
 
 
+@pytest.fixture(
+    params=[("asyncio", {"use_uvloop": False}), ("asyncio", {"use_uvloop": True})],
+    ids=["asyncio", "uvloop"],
+)
+def anyio_backend(request):
+    """Both loops: they differ most where connections fail."""
+    return request.param
+
+
 @pytest.fixture
 def names(monkeypatch):
     """What the name server answers: a list of addresses for each question, in turn."""
