@@ -26,6 +26,7 @@ from app.outbox.rows import (
     refresh_all,
 )
 from app.outbox.status import LAST
+from app.outbox.suppressions import NO_SUCH_ADDRESS, note_bounces
 from app.outbox.tables import BATCH, FORCED, SINGLE, attempt, message, recipient
 
 _ATTEMPT = insert(attempt)
@@ -152,6 +153,7 @@ class _Book:
         self.moving: list[Moving] = []
         self.replied: Counter[str] = Counter()  # by account
         self.returned: Counter[str] = Counter()
+        self.bounced: list[tuple[Row[Any], str]] = []  # message and address
 
     def close(
         self,
@@ -171,6 +173,7 @@ class _Book:
             }
         if rows:
             refresh_all(self.tx, list(rows.values()), self.at, states)
+        note_bounces(self.tx, self.bounced, self.at)
         for account_id in sorted(self.replied.keys() | self.returned.keys()):
             pace.note_replies(
                 self.tx,
@@ -187,7 +190,8 @@ def _settle_claim(
     ours = {each.id: each for each in recipients if each.claimed_by == asked.claimed.id}
     if not ours:
         return False
-    (book.replied if asked.reached_mail else book.returned)[row.account_id] += 1
+    if asked.claimed.in_lot:
+        (book.replied if asked.reached_mail else book.returned)[row.account_id] += 1
     for outcome in asked.outcomes:
         each = ours.get(outcome.recipient_id)
         if each is not None:
@@ -215,6 +219,8 @@ def _settle_one(
             moving = Moving(row, each, "queued", "returned", due_at=book.at)
         book.moving.append(moving)
         return
+    if not erased and _is_hard_bounce(outcome, row.delivery):
+        book.bounced.append((row, each.address))
     next_move = _choose(book, row, each, outcome, policy, jitter)
     if erased and next_move.state not in LAST:
         next_move = Move("cancelled", "erased")
@@ -286,6 +292,12 @@ def _choose(
         jitter=jitter,
         on_uncertain=row.on_uncertain,
     )
+
+
+def _is_hard_bounce(outcome: Outcome, delivery: str) -> bool:
+    """Tell whether the server says that there is no such recipient, of the recipient itself."""
+    said = (outcome.verdict, outcome.phase, outcome.local) == ("refused", "rcpt", False)
+    return said and outcome.enhanced in NO_SUCH_ADDRESS and not delivery.startswith("redirect:")
 
 
 def _count_losses(tx: Connection, recipient_id: str) -> int:

@@ -26,6 +26,9 @@ from app.outbox.suppressed import stop_waiting
 from app.outbox.tables import suppression
 
 MOST_NOTE_CHARS = 500
+# RFC 3463 §3.2, RFC 7505 §4.2: no such mailbox, no such domain, no address, moved, null MX. The
+# others of 5.1 are about the sender, or say no more than "something with the address".
+NO_SUCH_ADDRESS = frozenset(("5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"))
 _CHUNK = 500
 
 
@@ -79,24 +82,56 @@ def suppress(
     caller: Caller,
     at: datetime,
     message_id: str | None = None,
+    stop: bool = True,
 ) -> bool:
     """Suppress an address by itself, for good; False where it was so before.
 
-    scope: ``global``, ``users/<id>`` or ``accounts/<id>``. caller: whom the audit names.
+    scope: ``global``, ``users/<id>`` or ``accounts/<id>``. caller: whom the audit names. stop:
+    what waits stops at once; else when it is claimed, for who has messages locked already.
     """
     entry = Entry(address, scope, reason, message_id=message_id)
     kept = tx.scalar(
         select(suppression.c.id).where(_is_at(entry), suppression.c.expires_at.is_(None))
     )
     if kept is None:
-        put_suppression(tx, caller, entry, at)
+        put_suppression(tx, caller, entry, at, stop=stop)
     return kept is None
 
 
-def put_suppression(tx: Connection, caller: Caller, entry: Entry, at: datetime) -> Listed:
+def note_bounces(tx: Connection, bounced: Iterable[tuple[Row[Any], str]], at: datetime) -> None:
+    """Suppress addresses that do not exist, where the configuration says so.
+
+    bounced: the message (id, scope) and the address of each. The suppression holds for the scope
+    that says so: a user's own configuration decides for that user alone.
+    """
+    for row, address in sorted(bounced, key=lambda each: each[1]):
+        scope = _find_wish(tx, row.scope)
+        if scope is not None:
+            suppress(
+                tx, Mailbox(address), scope, "hard_bounce", caller=audit.SYSTEM, at=at,
+                message_id=row.id, stop=False,
+            )  # fmt: skip
+
+
+def _find_wish(tx: Connection, scope: str) -> str | None:
+    """Return the scope whose ``suppress_hard_bounces`` holds for ``scope``, where it is on."""
+    query = select(account.c.scope, account.c.settings).where(
+        account.c.scope.in_((scope, GLOBAL)), account.c.removed_at.is_(None)
+    )
+    documents = {row.scope: row.settings for row in tx.execute(query)}
+    for each in (scope, GLOBAL):
+        wish = documents.get(each, {}).get("suppress_hard_bounces")
+        if wish is not None:
+            return each if wish else None
+    return None
+
+
+def put_suppression(
+    tx: Connection, caller: Caller, entry: Entry, at: datetime, *, stop: bool = True
+) -> Listed:
     """Make one suppression, or change the one of that address and scope."""
     before = tx.execute(lock_rows(tx, select(suppression).where(_is_at(entry)))).first()
-    done = _write(tx, caller, [entry], at)
+    done = _write(tx, caller, [entry], at, stop=stop)
     if done.created or done.changed:
         (row,) = done.rows
         what = "create" if done.created else "change"
@@ -204,7 +239,9 @@ def _find_wrong(scope: str) -> str | None:
         return error.detail
 
 
-def _write(tx: Connection, caller: Caller, entries: Sequence[Entry], at: datetime) -> Listed:
+def _write(
+    tx: Connection, caller: Caller, entries: Sequence[Entry], at: datetime, *, stop: bool = True
+) -> Listed:
     """Insert what is new, change what differs, stop what waits; entries: of different places."""
     wanted = {each.place: each for each in sorted(entries, key=lambda each: each.place)}
     fresh = {place: _make_row(each, caller, at) for place, each in wanted.items()}
@@ -223,7 +260,7 @@ def _write(tx: Connection, caller: Caller, entries: Sequence[Entry], at: datetim
             changed += 1
     if changed:
         known = _read_known(tx, wanted)
-    stopped = stop_waiting(tx, {key for key, _ in wanted}, at)
+    stopped = stop_waiting(tx, {key for key, _ in wanted}, at) if stop else 0
     return Listed(tuple(known[each.place] for each in entries), created, changed, stopped)
 
 
