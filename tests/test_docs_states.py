@@ -27,7 +27,8 @@ from app.outbox.queue import claim
 from app.outbox.retry import decide
 from app.outbox.rows import lock_message, refresh
 from app.outbox.status import LAST, derive_status
-from app.outbox.tables import STATES, message, recipient
+from app.outbox.suppressions import Entry, put_suppression
+from app.outbox.tables import STATES, message, recipient, suppression
 from app.vault import Vault
 
 PAGE = (Path(__file__).parent.parent / "docs" / "states.md").read_text()
@@ -121,6 +122,15 @@ def claim_due(tx: Connection, message_id: str) -> None:
     claim(tx, read_account_id(tx, message_id), "worker.2", lease_s=60)
 
 
+def claim_suppressed(tx: Connection, message_id: str) -> None:
+    row = fill_row(
+        suppression, id=new_id(), address=ADDRESS, address_key=ADDRESS, reason="manual",
+        scope=lock_message(tx, message_id).scope,
+    )  # fmt: skip
+    tx.execute(insert(suppression).values(row))
+    claim_due(tx, message_id)
+
+
 @pytest.fixture
 def happenings(tmp_path: Path) -> dict[str, Callable[[Connection, str], Any]]:
     """What the first column of the table names, as something done to a message."""
@@ -137,6 +147,10 @@ def happenings(tmp_path: Path) -> dict[str, Callable[[Connection, str], Any]]:
         "it is due and `AWIZO_DELIVERY` is off": lambda tx, it: hold_due(tx),
         "its configuration is removed": remove_configuration,
         "`serve --hold-queue`": lambda tx, it: hold_queue(tx),
+        "its address is suppressed": lambda tx, it: put_suppression(
+            tx, ADMIN, Entry(mailbox, "global", "manual"), now(tx)
+        ),
+        "a worker claims it, its address suppressed meanwhile": claim_suppressed,
         "`DELETE /recipients/{address}`": lambda tx, it: erase(tx, ADMIN, mailbox),
     }
 
