@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.peers.dovecot import Dovecot, find_missing_dovecot, run_dovecot
 from tests.peers.postfix import Postfix, find_missing, run_postfix
 
 
@@ -14,4 +15,14 @@ def postfix() -> Iterator[Postfix]:
     if lacking:
         pytest.skip(lacking)
     with run_postfix() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def dovecot() -> Iterator[Dovecot]:
+    """A private Dovecot with mailboxes."""
+    lacking = find_missing_dovecot()
+    if lacking:
+        pytest.skip(lacking)
+    with run_dovecot() as running:
         yield running
