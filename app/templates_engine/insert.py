@@ -9,17 +9,20 @@ element, the foot is before that: behind it nothing would be shown. Linear, neve
 
 import re
 
-# HTML standard §13.2.5. Whatever is markup and ends; else it is open and takes all that follows.
+# HTML standard §13.2.5. Markup that ends; else it is open and takes all that follows. Tags that
+# decide nothing are passed in runs, which is twice as fast.
 _TEXT_ONLY = "script|style|title|textarea|xmp|iframe|noembed|noframes"
 _VALUE = r"""(?:"[^"]*+"|'[^']*+'|(?!["'])[^\s>]*+)"""
 _REST_OF_TAG = rf"[^\s/>]*+(?:[\s/]++|[^\s/>][^\s/>=]*+(?:\s*+=\s*+{_VALUE}|(?!\s*+=)))*+>"
+_NEXT = r"[^<]*+(?:<(?![a-z!?/]|\Z)[^<]*+)*+<"
 _MARKUP = re.compile(
-    rf"""<!--(?:-?>|.*?--!?>)
-    |<({_TEXT_ONLY})(?=[\s/>]){_REST_OF_TAG}.*?(?=</\1[\s/>])
-    |</(?P<end>[a-z][^\s/>]*+){_REST_OF_TAG}
-    |<(?!(?:{_TEXT_ONLY}|plaintext)[\s/>])[a-z]{_REST_OF_TAG}
-    |<(?:(?!!--)!|\?|/(?![a-z]))[^>]*>
-    |(?P<open><(?:[a-z!?/]|\Z).*)""",
+    rf"""<(?:/?(?!(?:{_TEXT_ONLY}|plaintext|html|body)[\s/>])[a-z]{_REST_OF_TAG}{_NEXT})*+
+    (?:!--(?:-?>|.*?--!?>)
+    |({_TEXT_ONLY})(?=[\s/>]){_REST_OF_TAG}.*?(?=</\1[\s/>])
+    |(?P<end>/(?:body|html)(?=[\s/>])){_REST_OF_TAG}
+    |(?!(?:{_TEXT_ONLY}|plaintext)[\s/>])/?[a-z]{_REST_OF_TAG}
+    |(?:(?!!--)!|\?|/(?![a-z]))[^>]*>
+    |(?P<open>(?:[a-z!?/]|\Z).*))""",
     re.I | re.S | re.X | re.A,
 )
 
@@ -49,11 +52,11 @@ def is_closed(fragment: str) -> bool:
 
 
 def _find_ends(html: str) -> tuple[dict[str, int], int | None]:
-    """Return where the last end tag of each name stands, and where begins what never ends."""
+    """Return where the last ends of body and html stand, and where begins what never ends."""
     ends: dict[str, int] = {}
     for match in _MARKUP.finditer(html):
         if match["open"] is not None:
-            return ends, match.start()
+            return ends, match.start("open") - 1
         if match["end"]:
-            ends[match["end"].lower()] = match.start()
+            ends[match["end"][1:].lower()] = match.start("end") - 1
     return ends, None
