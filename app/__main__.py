@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -142,7 +143,17 @@ def worker() -> None:
     settings = _read_settings()
     _prepare(settings)
     typer.echo(f"A worker delivers mail (delivery: {settings.delivery}). Stop: Ctrl-C")
-    asyncio.run(_work(settings))
+    with asyncio.Runner(loop_factory=find_loop()) as runner:
+        runner.run(_work(settings))
+
+
+def find_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the faster event loop, which ``serve`` has as well, where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 async def _work(settings: Settings) -> None:
@@ -154,6 +165,7 @@ async def _work(settings: Settings) -> None:
     try:
         await office.db.write(check_key_ring, office.vault, office.clock())
         async with Worker(office).running():
+            rest_memory()
             await stop.wait()
             typer.echo("Stopping: what is under way is finished first.")
     finally:

@@ -23,6 +23,8 @@ from typing import Any, Concatenate, ParamSpec
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
+    ColumnElement,
     DateTime,
     MetaData,
     Select,
@@ -35,6 +37,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeDecorator
 
 from app.bells import Bells, Kind
@@ -79,6 +82,25 @@ _HORIZON = text("""
              union all
              select transaction from pg_prepared_xacts where database <> current_database())))
 """)
+
+
+class _TransactionId(ColumnElement[int]):
+    inherit_cache = True
+    type = BigInteger()
+
+
+@compiles(_TransactionId)
+def _number_one_writer(element: Any, compiler: Any, **kwargs: Any) -> str:
+    return "0"
+
+
+@compiles(_TransactionId, "postgresql")
+def _number_transaction(element: Any, compiler: Any, **kwargs: Any) -> str:
+    return "pg_current_xact_id()::text::bigint"
+
+
+# A transaction's place in the order that ``commit_horizon`` speaks of, as a value to be stored.
+TRANSACTION_ID = _TransactionId()
 
 
 class UtcInstant(TypeDecorator[datetime]):
@@ -307,13 +329,6 @@ def alone(tx: Connection, verb: Verb[P, T], *args: P.args, **kwargs: P.kwargs) -
         if not taken:
             return None
     return verb(tx, *args, **kwargs)
-
-
-def transaction_id(tx: Connection) -> int:
-    """Return this transaction's place in the order that ``commit_horizon`` speaks of."""
-    if tx.dialect.name == "sqlite":
-        return 0
-    return int(tx.scalar(text("select pg_current_xact_id()::text")) or 0)
 
 
 def commit_horizon(tx: Connection) -> int:

@@ -177,9 +177,12 @@ class WriteLane:
                     self._run([job])
                 return
             results = [error] * len(group)
+        settled: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
         for job, result in zip(group, results, strict=True):
+            settled.setdefault(job.future.get_loop(), []).append((job.future, result))
+        for loop, several in settled.items():  # each call wakes the loop
             with suppress(RuntimeError):  # the event loop is closed: nobody waits any more
-                job.future.get_loop().call_soon_threadsafe(_settle, job.future, result)
+                loop.call_soon_threadsafe(_settle_all, several)
 
 
 def _cut(jobs: Sequence[_Job]) -> Iterator[Sequence[_Job]]:
@@ -201,6 +204,11 @@ async def _gather(count: Callable[[], int]) -> None:
     while count() > seen and loop.time() < end:
         seen = count()
         await asyncio.sleep(0)
+
+
+def _settle_all(several: Sequence[tuple["asyncio.Future[Any]", Any]]) -> None:
+    for future, result in several:
+        _settle(future, result)
 
 
 def _settle(future: "asyncio.Future[Any]", result: Any) -> None:

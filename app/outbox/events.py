@@ -13,10 +13,10 @@ from typing import Any
 from sqlalchemy import Row, Select, insert, select, tuple_
 from sqlalchemy.engine import Connection
 
-from app.db import commit_horizon, transaction_id
+from app.db import TRANSACTION_ID, commit_horizon
 from app.outbox.tables import event
 
-_EVENT = insert(event)
+_EVENT = insert(event).values(txid=TRANSACTION_ID)
 _HOUSE = "system"  # who owns what no caller made
 
 
@@ -37,12 +37,10 @@ def record(tx: Connection, notes: list[Note]) -> None:
     """Write ``notes`` in their order."""
     if not notes:
         return
-    txid = transaction_id(tx)
     tx.execute(
         _EVENT,
         [
             {
-                "txid": txid,
                 "at": note.at,
                 "type": note.type,
                 "message_id": note.message_id,

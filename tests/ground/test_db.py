@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 
 from app.accounts.tables import person
 from app.db import (
+    TRANSACTION_ID,
     Database,
     alone,
     commit_horizon,
@@ -19,7 +20,6 @@ from app.db import (
     lock_table,
     new_id,
     now,
-    transaction_id,
 )
 from app.errors import Conflict, Unavailable
 
@@ -65,6 +65,10 @@ def add_and_fail(tx, name):
 
 def names(tx):
     return sorted(tx.scalars(select(person.c.id)))
+
+
+def transaction_id(tx):
+    return tx.scalar(select(TRANSACTION_ID))
 
 
 class Plug:
