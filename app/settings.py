@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     public_url: str | None = Field(
         None,
         description="Where browsers reach Awizo, such as `https://awizo.firma.example`; sign-in by "
-        "OpenID Connect leads back there.",
+        "OpenID Connect leads back there, links to unsubscribe lead there.",
     )
     trusted_proxies: str = Field(
         "127.0.0.1",

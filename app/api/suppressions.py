@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy import Row
 from sqlalchemy.engine import Connection
@@ -11,7 +11,7 @@ from app.accounts.caller import Caller
 from app.api.body import Addresses, Body, Choice, Instant, Route, ShownInstant
 from app.api.collect import gather
 from app.api.gate import After, Limit, Page, TheOffice, cut_page, decode_cursor
-from app.api.sign_in import TheSender
+from app.api.sign_in import Guard, TheSender
 from app.errors import Fault, refuse
 from app.mime.address import parse_mailbox
 from app.outbox import suppressions
@@ -20,6 +20,7 @@ from app.outbox.suppressions import MOST_NOTE_CHARS, Entry, Wished
 
 router = APIRouter(route_class=Route, tags=["suppressions"])
 
+TheKeeper = Annotated[Caller, Depends(Guard("admin", "user"))]
 Reason = Literal["unsubscribed", "hard_bounce", "complaint", "manual"]
 ScopeText = Annotated[str, Field(max_length=140, examples=["users/anna"])]
 _SCOPE = "`global` (everybody), `users/<id>` or `accounts/<id>`"
@@ -122,13 +123,12 @@ async def read_suppression(
     responses={200: {"description": "It was there and was changed.", "model": MadeSuppression}},
 )
 async def put_suppression(
-    caller: TheSender, office: TheOffice, response: Response, body: SuppressionBody
+    caller: TheKeeper, office: TheOffice, response: Response, body: SuppressionBody
 ) -> MadeSuppression:
     """Suppress an address: what waits for it stops at once, what is accepted later is not sent.
 
     What is there for the same address and scope is replaced (`200`). A sender's key may only read.
     """
-    caller.require("admin", "user")
     at = office.clock()
 
     def run(tx: Connection) -> suppressions.Listed:
@@ -149,10 +149,9 @@ async def put_suppression(
 
 @router.delete("/suppressions/{suppression_id}", status_code=204)
 async def lift_suppression(
-    caller: TheSender, office: TheOffice, suppression_id: TheSuppression
+    caller: TheKeeper, office: TheOffice, suppression_id: TheSuppression
 ) -> None:
     """Take an address off the list. What it stopped is not sent by itself: `resend` does that."""
-    caller.require("admin", "user")
     await office.db.write(suppressions.lift, caller, suppression_id, office.clock())
 
 

@@ -125,6 +125,13 @@ ROWS = [
     Row("POST", "/test-smtp", 404, 403, 404, 403, {"scope": "users/anna"}),
     Row("POST", "/test-smtp", 404, 403, 404, 403, {"scope": "users/piotr"}),
     Row("POST", "/test-smtp", 422, 403, 422, 403, {"config": {}}),
+    Row("GET", "/suppressions", 200, 200, 200, 403),
+    Row("GET", "/suppressions?scope=users/piotr", 200, 200, 403, 403),
+    Row("GET", "/suppressions/export", 200, 200, 200, 403),
+    Row("GET", "/suppressions/unknown", 404, 404, 404, 403),
+    Row("POST", "/suppressions", 201, 403, 201, 403, {"address": "a@x.example"}),
+    Row("POST", "/suppressions/import", 200, 403, 200, 403, []),
+    Row("DELETE", "/suppressions/unknown", 404, 403, 404, 403),
     Row("DELETE", "/recipients/a@x.example", 200, 403, 403, 403),
 ]
 OPEN = ["/healthz", "/readyz", "/openapi.json", "/password-links/{token}"]
