@@ -87,6 +87,8 @@ _TAGS = [
     {"name": "sending", "description": "Send one message or a batch."},
     {"name": "messages", "description": "Follow, cancel, retry, release and resend messages."},
     {"name": "configuration", "description": "What a scope has set; what a send would use."},
+    {"name": "accounts", "description": "Every mail account, who may use it, and as whom."},
+    {"name": "domains", "description": "Servers entered once for every address of a domain."},
     {"name": "templates", "description": "Texts and macros."},
     {"name": "test", "description": "Try a mail server, step by step."},
     {"name": "providers", "description": "What mail providers publish; the servers of an address."},
