@@ -69,6 +69,13 @@ INCOMING: Mapping[str, Kind] = {
     "tls_verify": FLAG,
     "ca_pem": CA_PEM,
     "allow_insecure_auth": FLAG,
+    "mode": choice("collect", "check", "off"),
+    "folder": text(255),
+    "first_sync": choice("unseen", "all"),
+    "last": number(0, 100_000),
+    "after": choice("leave", "seen", "delete"),
+    "poll_s": number(5, 86_400),
+    "largest_bytes": number(1, 104_857_600),
 }
 SENDER: Mapping[str, Kind] = {"address": ADDRESS, "name": text(256), "return_path": ADDRESS}
 # What an account says of itself alone: nothing of it is inherited.

@@ -83,6 +83,7 @@ INCOMING_SERVER = (
     "ca_pem",
     "allow_insecure_auth",
 )
+INCOMING_WISHES = ("mode", "folder", "first_sync", "last", "after", "poll_s", "largest_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,12 @@ class SmtpSettings:
 
 @dataclass(frozen=True, slots=True)
 class IncomingSettings:
-    """A mailbox's server (IMAP or POP3) and how to speak with it; ``port`` is the effective one."""
+    """A mailbox's server (IMAP or POP3) and how to speak with it; ``port`` is the effective one.
+
+    mode: ``check`` only counts what is unread, ``off`` leaves incoming mail alone. first_sync, last:
+    what is taken of the mail that is there at first, of it the newest. after: what becomes of a mail
+    in the mailbox when it is stored here. largest_bytes: of a larger one only the header is taken.
+    """
 
     protocol: Protocol
     host: str
@@ -134,6 +140,13 @@ class IncomingSettings:
     tls_verify: bool = True
     ca_pem: str | None = field(default=None, repr=False)
     allow_insecure_auth: bool = False
+    mode: Literal["collect", "check", "off"] = "collect"
+    folder: str = "INBOX"
+    first_sync: Literal["unseen", "all"] = "unseen"
+    last: int | None = None
+    after: Literal["leave", "seen", "delete"] = "leave"
+    poll_s: int = 300
+    largest_bytes: int = 26_214_400
 
     @property
     def server(self) -> str:
@@ -289,7 +302,8 @@ def read_incoming(block: Mapping[str, Any] | None) -> IncomingSettings | None:
     """Return an ``incoming`` block as settings; None where it names no host or is switched off."""
     if not block or not block.get("host") or block.get("enabled") is False:
         return None
-    members = {name: block[name] for name in INCOMING_SERVER if block.get(name) is not None}
+    names = (*INCOMING_SERVER, *INCOMING_WISHES)
+    members = {name: block[name] for name in names if block.get(name) is not None}
     members.setdefault("protocol", "imap")
     way = members["protocol"], members.get("connection", "auto")
     members.setdefault("port", INCOMING_PORTS[way])

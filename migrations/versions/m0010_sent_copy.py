@@ -34,12 +34,12 @@ def upgrade() -> None:
             "(claimed_by is null) = (lease_until is null)", name=op.f("ck_sent_copy_lease")
         ),
         sa.ForeignKeyConstraint(
-            ["account_id"], ["account.id"], name=op.f("fk_sent_copy_account_id_account")
+            ["account_id"], ["account.id"], name=op.f("fk_sent_copy_account_id")
         ),
         sa.ForeignKeyConstraint(
             ["message_id"],
             ["message.id"],
-            name=op.f("fk_sent_copy_message_id_message"),
+            name=op.f("fk_sent_copy_message_id"),
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("message_id", name=op.f("pk_sent_copy")),

@@ -1,0 +1,96 @@
+"""An IMAP folder as it is collected: what is new by UID, its bytes, its flags, waiting for more.
+
+UIDs are those of one UIDVALIDITY (RFC 9051 §2.3.1.1). Reading marks nothing (BODY.PEEK); what is
+marked or deleted is asked for by itself.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.wire.imap import ImapSession
+from app.wire.steps import SessionFailed
+
+_SPARE_BYTES = 64 * 1024  # what may stand around a message in its reply
+_LIST_BYTES = 32 * 1024 * 1024  # a million UIDs
+_HEADER_BYTES = 1024 * 1024
+_NEWS = re.compile(rb"\* \d+ (EXISTS|RECENT|EXPUNGE)", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One message of a folder. raw: only its header where ``is_whole`` is false."""
+
+    uid: str
+    raw: bytes
+    size_bytes: int
+    is_whole: bool = True
+
+
+class ImapFolder(ImapSession):
+    """A session whose folder is read."""
+
+    def select(self, folder: str, *, readonly: bool) -> int:
+        """Open a folder and return its UIDVALIDITY."""
+        with self.telling("select"):
+            answer = self._client.select_folder(folder, readonly=readonly)
+        found = answer.get(b"UIDVALIDITY")
+        if not isinstance(found, int):
+            raise SessionFailed("protocol_error", "select", None, "the folder has no UIDVALIDITY")
+        return found
+
+    def list_uids(self, *, after: int = 0, unseen: bool = False) -> list[int]:
+        """Return the UIDs above ``after``, ascending; unseen: only of those not read yet."""
+        criteria = ["UID", f"{after + 1}:*", "UNDELETED", *(["UNSEEN"] if unseen else [])]
+        with self.telling("search", _LIST_BYTES):
+            found = self._client.search(criteria)
+        # "n:*" names the last one even where it is below n.
+        return sorted({int(uid) for uid in found if int(uid) > after})
+
+    def fetch(self, uid: int, largest_bytes: int) -> Found | None:
+        """Return a message; None where it is gone meanwhile."""
+        with self.telling("fetch"):
+            sizes = self._client.fetch([uid], ["RFC822.SIZE"])
+        size = sizes.get(uid, {}).get(b"RFC822.SIZE")
+        if not isinstance(size, int):
+            return None
+        is_whole = size <= largest_bytes
+        # A server may miscount the line ends; twice as much is no message of that size.
+        part, most = ("", 2 * size) if is_whole else ("HEADER", _HEADER_BYTES)
+        with self.telling("fetch", most + _SPARE_BYTES):
+            answer = self._client.fetch([uid], [f"BODY.PEEK[{part}]"])
+        raw = answer.get(uid, {}).get(f"BODY[{part}]".encode())
+        return Found(str(uid), raw, size, is_whole) if isinstance(raw, bytes) else None
+
+    def mark_seen(self, uids: Sequence[int]) -> None:
+        """Mark messages as read."""
+        with self.telling("store"):
+            self._client.add_flags(uids, [b"\\Seen"], silent=True)
+
+    def delete(self, uids: Sequence[int]) -> None:
+        """Delete messages: these alone where the server can (UIDPLUS), else what is marked so."""
+        with self.telling("store"):
+            self._client.add_flags(uids, [b"\\Deleted"], silent=True)
+            if self._client.has_capability("UIDPLUS"):
+                self._client.uid_expunge(uids)
+            else:
+                self._client.expunge()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait by IDLE (RFC 2177) until the folder changes; True where it did."""
+        with self.telling("idle"):
+            self._client.idle()
+            self._line.set_timeout(seconds)
+            try:
+                has_news = self._read_news()
+            except TimeoutError:
+                has_news = False
+            self._line.set_timeout()
+            answer, _ = self._client.idle_done()
+        del answer
+        return has_news
+
+    def _read_news(self) -> bool:
+        while True:
+            if _NEWS.match(self._client._imap._get_line()):
+                return True
