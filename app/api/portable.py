@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Query
 from fastapi import Body as JsonBody
-from pydantic import BaseModel, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from sqlalchemy.engine import Connection
 
 from app.api.body import Addresses, Body, Choice, Instant, Route, UserId, show_instant
@@ -80,32 +80,7 @@ class PortableTemplate(Body):
     strict_macros: bool = False
 
 
-def _list_of(model: type[Body]) -> Any:
-    return Annotated[
-        list[Any], WithJsonSchema({"type": "array", "items": refer(model), "maxItems": _MOST})
-    ]
-
-
-class PortableDocument(Body):
-    """Everything that is configured. Each list may be absent; what is not named stays."""
-
-    awizo_export: Literal[1] = Field(description="The format's number.")
-    users: _list_of(PortableUser) = Field([], max_length=_MOST)  # type: ignore[valid-type]
-    domains: _list_of(PortableDomain) = Field([], max_length=_MOST)  # type: ignore[valid-type]
-    accounts: _list_of(PortableAccount) = Field([], max_length=_MOST)  # type: ignore[valid-type]
-    templates: _list_of(PortableTemplate) = Field([], max_length=_MOST)  # type: ignore[valid-type]
-    exported_at: _Ignored = None
-    awizo_version: _Ignored = None
-
-
-PORTABLE: Sequence[type[Body]] = (
-    PortableDocument,
-    PortableUser,
-    PortableDomain,
-    PortableAccount,
-    PortableTemplate,
-)
-_EXAMPLE = {
+_EXAMPLE: dict[str, Any] = {
     "awizo_export": 1,
     "accounts": [
         {
@@ -129,9 +104,35 @@ _EXAMPLE = {
         }
     ],
 }
-Raw = Annotated[
-    dict[str, Any], WithJsonSchema(refer(PortableDocument)), JsonBody(examples=[_EXAMPLE])
-]
+
+
+def _list_of(model: type[Body]) -> Any:
+    return Annotated[
+        list[Any], WithJsonSchema({"type": "array", "items": refer(model), "maxItems": _MOST})
+    ]
+
+
+class PortableDocument(Body):
+    """Everything that is configured. Each list may be absent; what is not named stays."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+    awizo_export: Literal[1] = Field(description="The format's number.")
+    users: _list_of(PortableUser) = Field([], max_length=_MOST)  # type: ignore[valid-type]
+    domains: _list_of(PortableDomain) = Field([], max_length=_MOST)  # type: ignore[valid-type]
+    accounts: _list_of(PortableAccount) = Field([], max_length=_MOST)  # type: ignore[valid-type]
+    templates: _list_of(PortableTemplate) = Field([], max_length=_MOST)  # type: ignore[valid-type]
+    exported_at: _Ignored = None
+    awizo_version: _Ignored = None
+
+
+PORTABLE: Sequence[type[Body]] = (
+    PortableDocument,
+    PortableUser,
+    PortableDomain,
+    PortableAccount,
+    PortableTemplate,
+)
+Raw = Annotated[dict[str, Any], WithJsonSchema(refer(PortableDocument)), JsonBody()]
 Export = Annotated[dict[str, Any], WithJsonSchema(refer(PortableDocument))]
 
 
@@ -153,7 +154,7 @@ class ShownChange(BaseModel):
     members: list[ChangedMember]
 
 
-class Imported(BaseModel):
+class ImportOutcome(BaseModel):
     """What an import changes, or changed."""
 
     dry_run: bool
@@ -180,7 +181,7 @@ async def import_everything(
     dry_run: Annotated[
         bool, Query(description="Only show the difference; `false` applies it.")
     ] = True,
-) -> Imported:
+) -> ImportOutcome:
     """Show what a document would change; with `dry_run=false` change it, all of it or nothing.
 
     Nothing is removed. A stored password is kept where its server stays the same; else it has to be
@@ -202,7 +203,7 @@ async def import_everything(
     if not dry_run:
         office.db.ring()
     kinds = [each.kind for each in done.changes]
-    return Imported(
+    return ImportOutcome(
         dry_run=dry_run,
         summary={kind: kinds.count(kind) for kind in ("created", "changed", "unchanged", "kept")},
         changes=[
