@@ -24,7 +24,8 @@ from app.outbox.expire import expire
 from app.outbox.health import note_trouble
 from app.outbox.hold import hold_queue
 from app.outbox.queue import Claimed, Lot, Mark, mark, renew
-from app.outbox.tables import account_state, attempt, event, message
+from app.outbox.suppressions import Entry, put_suppression
+from app.outbox.tables import account_state, attempt, event, message, suppression
 from tests.rooms.outbox.desk import ADMIN, FAR, Desk, Mailbox
 
 ADDRESSES = ("a@x.example", "b@x.example", "c@x.example")
@@ -38,7 +39,7 @@ class Outbox(RuleBasedStateMachine):
 
     @initialize(on_uncertain=st.sampled_from(["resend", "hold"]))
     def begin(self, on_uncertain: str) -> None:
-        for table in (event, message, account_state):
+        for table in (event, message, account_state, suppression):
             self.desk.wait_for(self.desk.office.db.write(lambda tx, t=table: tx.execute(delete(t))))
         self.account = self.desk.configure(config={"on_uncertain": on_uncertain})
         self.dots: Counter[str] = Counter()
@@ -129,6 +130,15 @@ class Outbox(RuleBasedStateMachine):
     @rule(address=st.sampled_from(ADDRESSES))
     def erase(self, address: str) -> None:
         self.desk.do(erase, ADMIN, Mailbox(address))
+
+    @rule(address=st.sampled_from(ADDRESSES), scope=st.sampled_from(["global", "users/anna"]))
+    def suppress(self, address: str, scope: str) -> None:
+        entry = Entry(Mailbox(address), scope, "manual")
+        self.desk.do(put_suppression, ADMIN, entry, datetime.now(UTC))
+
+    @rule()
+    def lift(self) -> None:
+        self.desk.wait_for(self.desk.office.db.write(lambda tx: tx.execute(delete(suppression))))
 
     @invariant()
     def nobody_gets_a_message_twice_without_doubt(self) -> None:
