@@ -17,8 +17,9 @@ from sqlalchemy.engine import Connection
 
 from app.accounts import audit
 from app.accounts.caller import Caller
+from app.configuration.consent_state import ConsentGrant, ConsentProvider
 from app.configuration.load import load_account
-from app.configuration.model import ConsentGrant, ConsentProvider, StoredAccount, takes_token
+from app.configuration.model import StoredAccount, takes_token
 from app.configuration.secrets import move_to_place, open_for_servers, seal_for_servers
 from app.configuration.tables import account, consent
 from app.db import lock_rows

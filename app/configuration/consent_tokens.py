@@ -14,9 +14,8 @@ from sqlalchemy.engine import Connection
 
 from app.accounts import audit
 from app.configuration.consent import place_token
+from app.configuration.consent_state import ConsentGrant, ConsentProvider
 from app.configuration.model import (
-    ConsentGrant,
-    ConsentProvider,
     IncomingSettings,
     SmtpSettings,
     takes_token,

@@ -9,9 +9,9 @@ from sqlalchemy import RowMapping, Select, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
+from app.configuration.consent_state import Consent
 from app.configuration.model import (
     ACCOUNT_SCOPE,
-    Consent,
     Domain,
     SmtpSettings,
     StoredAccount,

@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from app.configuration.consent_state import Consent
 from app.mime.address import Mailbox
 
 Connection = Literal["auto", "plaintext", "starttls", "ssl_tls"]
 Auth = Literal["auto", "none", "plain", "login", "cram_md5", "ntlm", "xoauth2"]
 PasswordMode = Literal["stored", "ask", "awaiting"]
 PasswordState = Literal["none", "stored", "awaiting", "consent_needed"]
-ConsentProvider = Literal["google", "microsoft"]
-ConsentGrant = Literal["authorization_code", "client_credentials"]
 ActiveScope = Literal["global", "personal", "account"]
 Mode = Literal["smtp", "draft"]
 Protocol = Literal["imap", "pop3"]
@@ -187,7 +186,7 @@ class StoredAccount:
     paused_at: datetime | None
     updated_at: datetime
     removed_at: datetime | None
-    consent: "Consent | None" = None
+    consent: Consent | None = None
 
     @property
     def uses_token(self) -> bool:
@@ -201,28 +200,6 @@ class StoredAccount:
 
     def _takes_token(self, auth: Auth) -> bool:
         return self.consent is not None and self.consent.state != "pending" and auth == "xoauth2"
-
-
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """An OAuth2 consent without its tokens (``consent.py``).
-
-    state: ``pending`` (asked, never given), ``granted``, ``needs_consent``. address: whose mailbox
-    the provider says it is. error: what went wrong last, in plain words. asked_until: an answer to
-    an authorization is waited for.
-    """
-
-    provider: ConsentProvider
-    grant: ConsentGrant
-    state: Literal["pending", "granted", "needs_consent"]
-    scopes: str | None = None
-    address: str | None = None
-    error: str | None = None
-    failed_at: datetime | None = None
-    granted_at: datetime | None = None
-    refreshed_at: datetime | None = None
-    expires_at: datetime | None = None
-    asked_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,6 +181,7 @@ def every_cause_is_here() -> None:
     elsewhere = {
         *("host_not_allowed", "name_not_found", "connection_refused"),
         *("certificate_expired", "certificate_wrong_host", "certificate_untrusted"),
+        *("consent_needed", "token_unavailable"),  # test_consent
     }
     assert {row.cause for row in ROWS} | elsewhere == set(CAUSES)
 
