@@ -154,9 +154,11 @@ def resolve(
     return replace(resolved, sender=choose_sender(resolved.sender, layers[0].document, wanted))
 
 
-def look_up(tx: Connection, user: str | None) -> Resolved | None:
+def look_up(
+    tx: Connection, user: str | None, account_id: str | None = None
+) -> Resolved | None:
     """Return what ``resolve`` does, also where it cannot send; None where nothing is stored."""
-    person, layers = _read_layers(tx, user, None)
+    person, layers = _read_layers(tx, user, account_id)
     return combine(user, person, layers) if layers else None
 
 

@@ -9,11 +9,17 @@ from app.web.words import mark
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of the menu. path: pages below it belong to it, too."""
+    """One entry of the menu. path: pages below it belong to it, and below ``also``."""
 
     path: str
     label: str
     roles: tuple[str, ...] = ("admin", "sender", "user")
+    also: tuple[str, ...] = ()
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """What the paths of its pages begin with."""
+        return self.path, *self.also
 
 
 MENU: Sequence[Entry] = (
@@ -22,6 +28,8 @@ MENU: Sequence[Entry] = (
     Entry("/ui/compose", mark("Compose")),
     Entry("/ui/templates", mark("Templates")),
     Entry("/ui/config", mark("Configuration")),
+    Entry("/ui/accounts", mark("Accounts"), also=("/ui/domains", "/ui/portable")),
+    Entry("/ui/suppressions", mark("Suppressions")),
     Entry("/ui/keys", mark("Keys"), ("admin",)),
     Entry("/ui/audit", mark("Audit"), ("admin",)),
     Entry("/ui/system", mark("System"), ("admin",)),

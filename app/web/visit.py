@@ -4,7 +4,8 @@
 sign-in page and back.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, tzinfo
 from functools import cached_property
@@ -35,6 +36,7 @@ SESSION, NOTES, LANGUAGE, ZONE = "awizo_session", "awizo_notes", "awizo_language
 HOME = "/ui/"
 _YEAR_S = 365 * 86_400
 _NOTES_S = 60
+_MOST_UNDO = 2500  # characters: a browser keeps 4096 of a cookie
 
 
 class SignInNeeded(Exception):
@@ -81,7 +83,9 @@ class Guest:
     def render(self, template: str, status: int = 200, **values: Any) -> Response:
         """Return a page, or a part of one. What it may use: see ``pages``."""
         notes = open_notes(self.office.vault, self.request.cookies.get(NOTES))
-        html = render_page(self, template, {"notes": notes, **values})
+        undo = [json.loads(text) for kind, text in notes if kind == "undo"]
+        said = [each for each in notes if each[0] != "undo"]
+        html = render_page(self, template, {"notes": said, "undo": undo, **values})
         response = HTMLResponse(html, status)
         if notes:
             response.delete_cookie(NOTES, path="/ui")
@@ -91,14 +95,27 @@ class Guest:
         """Return a part of a page alone, as text."""
         return render_page(self, template, values)
 
-    def go(self, path: str, *, done: str | None = None, warn: Iterable[str] = ()) -> Response:
-        """Lead to ``path`` after a change; the page there says ``done`` and the warnings."""
+    def go(
+        self,
+        path: str,
+        *,
+        done: str | None = None,
+        warn: Iterable[str] = (),
+        undo: tuple[str, Mapping[str, str]] | None = None,
+    ) -> Response:
+        """Lead to ``path`` after a change; the page there says ``done`` and the warnings.
+
+        undo: where the page posts what to take the change back; left out where it is too long.
+        """
         if self.is_part:
             response = Response(status_code=204, headers={"HX-Redirect": path})
         else:
             response = RedirectResponse(path, 303)
         notes = [("done", done)] if done else []
         notes += [("warning", text) for text in warn]
+        said = json.dumps(undo) if undo else ""
+        if 0 < len(said) < _MOST_UNDO:
+            notes = [*notes[:9], ("undo", said)]
         if notes:
             sealed = seal_notes(self.office.vault, notes[:10])
             self.keep(response, NOTES, sealed, _NOTES_S)

@@ -59,8 +59,14 @@ async def test_saving_what_is_shown_changes_nothing(signed_in, client, as_role):
         "macros": {"firma": "F", "data od": {"type": "date", "value": "2026-10-31"}, "n": 7,
                    "wiersze": "a\nb"},
         "signature": {"html": "<p>{firma}\n<b>&amp;</b></p>", "text": "{firma}\n\n"}, "footer": "",
+        "senders": "b@firma.example", "sent_copy": "bcc", "name": "Faktury", "outgoing": False,
+        "always_use_address": True, "suppress_hard_bounces": True,
+        "incoming": {"protocol": "pop3", "host": "pop.firma.example", "connection": "starttls",
+                     "username": "u", "tls_verify": False, "timeout_ms": 5000, "enabled": False},
+        "unsubscribe": {"enabled": False, "reminders": True, "mailto": "nie@firma.example",
+                        "text": {"pl": "Nie chcę", "fr": "Non"}},
         # What the form does not offer stays.
-        "closing": {"user_signature": False}, "senders": "b@firma.example", "sent_copy": "bcc",
+        "closing": {"user_signature": False},
     }  # fmt: skip
     common = {"instance_footer": {"text": "KRS"}, "product_footer": True}
     await client.put("/config/global", json=given | common, headers=as_role("admin"))

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from fastapi import APIRouter
 
 from app.web.assets import router as assets_router
+from app.web.screens.account_consent import router as consent_router
+from app.web.screens.account_rights import router as rights_router
+from app.web.screens.accounts import router as accounts_router
 from app.web.screens.audit import router as audit_router
 from app.web.screens.compose import router as compose_router
 from app.web.screens.config import router as config_router
@@ -13,6 +16,7 @@ from app.web.screens.keys import router as keys_router
 from app.web.screens.messages import router as messages_router
 from app.web.screens.messages_one import router as message_router
 from app.web.screens.overview import router as overview_router
+from app.web.screens.password import router as password_router
 from app.web.screens.probe import router as probe_router
 from app.web.screens.sign_in import router as sign_in_router
 from app.web.screens.start import router as start_router
@@ -35,6 +39,10 @@ ROUTERS: Sequence[APIRouter] = (
     explain_router,
     config_router,
     probe_router,
+    accounts_router,
+    rights_router,
+    consent_router,
+    password_router,
     keys_router,
     audit_router,
     system_router,

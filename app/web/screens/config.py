@@ -8,31 +8,32 @@ from typing import Any
 from fastapi import APIRouter, Response
 from sqlalchemy.engine import Connection
 
-from app.accounts.people import Person, list_people, read_person
+from app.accounts.people import Person, find_wrong_in_user_id, list_people, read_person
 from app.configuration import password as passwords
 from app.configuration import switch
 from app.configuration.load import ACCOUNTS, find_account, read_account
-from app.configuration.model import ACCOUNT_SCOPE, DEFAULT_PORTS, GLOBAL, ActiveScope, StoredAccount
+from app.configuration.model import (
+    ACCOUNT_SCOPE,
+    DEFAULT_PORTS,
+    GLOBAL,
+    ActiveScope,
+    StoredAccount,
+    name_scope,
+    takes_token,
+)
 from app.configuration.remove import delete_configuration
-from app.configuration.rights import require_reader, require_writer
+from app.configuration.rights import require_reader
 from app.configuration.save import Save, put_configuration
 from app.configuration.tables import account
-from app.db import now
-from app.errors import Conflict, Notice, Refused, Stale
+from app.db import new_id, now
+from app.errors import Conflict, Fault, Notice, Refused, Stale
 from app.outbox.follow import configuration_changed, configuration_removed
 from app.outbox.health import Health, name_state, read_health
 from app.web.faults import say, say_all
 from app.web.form import Filled, Form, TheForm, place_faults
-from app.web.screens.config_fields import (
-    CHOICES,
-    LABELS,
-    MODES,
-    NOTIFICATIONS,
-    POINTERS,
-    fill_form,
-    read_document_form,
-)
-from app.web.screens.scope import BOTH, Scope, TheScope, parse_scope
+from app.web.screens.config_fields import POINTERS, fill_form, read_document_form
+from app.web.screens.config_words import CHOICES, LABELS, MODES, NOTIFICATIONS
+from app.web.screens.scope import EACH, ReadScope, Scope, WriteScope, parse_scope
 from app.web.visit import TheVisit, Visit
 
 router = APIRouter()
@@ -51,13 +52,33 @@ class ScopeView:
     stored: StoredAccount | None
     health: Health
     person: Person | None
-    wider: StoredAccount | None
     at: datetime
 
     @property
     def is_personal(self) -> bool:
-        """Whether it is a user's own."""
-        return self.scope.user is not None
+        """Whether it is a user's own default one, which may be the active one."""
+        return self.scope.name.startswith("users/")
+
+    @property
+    def is_account(self) -> bool:
+        """Whether it is nobody's default account, one that is not yet stored among them."""
+        return self.scope.name.startswith(ACCOUNT_SCOPE)
+
+    @property
+    def title(self) -> str:
+        """How people call it."""
+        return name_account(self.document)
+
+    @property
+    def wants_password(self) -> bool:
+        """Whether its server wants a password that is stored here."""
+        settings = self.stored.settings if self.stored else None
+        return settings is not None and settings.wants_login and settings.password_mode != "ask"
+
+    @property
+    def takes_consent(self) -> bool:
+        """Whether it may log in by tokens of its owner's consent."""
+        return self.stored is not None and takes_token(self.stored.settings)
 
     @property
     def document(self) -> Mapping[str, Any]:
@@ -70,6 +91,11 @@ class ScopeView:
         return name_state(self.stored, self.health, self.at) if self.stored else "none"
 
 
+def name_account(document: Mapping[str, Any]) -> str:
+    """Return how people call an account; "" where it says nothing of itself."""
+    return document.get("name") or document.get("sender", {}).get("address") or ""
+
+
 def read_view(tx: Connection, scope: Scope) -> ScopeView:
     """Return what the page of a scope shows."""
     stored = find_account(tx, scope.name)
@@ -77,8 +103,7 @@ def read_view(tx: Connection, scope: Scope) -> ScopeView:
         scope=scope,
         stored=stored,
         health=read_health(tx, stored.id) if stored else Health(),
-        person=read_person(tx, scope.user) if scope.user else None,
-        wider=find_account(tx, GLOBAL) if scope.user else None,
+        person=read_person(tx, scope.user) if scope.user and not scope.account else None,
         at=now(tx),
     )
 
@@ -88,7 +113,7 @@ async def list_scopes(visit: TheVisit) -> Response:
     """List the scopes; a user has one of their own only."""
     visit.caller.require("admin", "sender", "user")
     if visit.caller.role == "user":
-        return visit.go(Scope(visit.caller.user).path)
+        return visit.go(Scope(name_scope(visit.caller.user)).path)
     views = await visit.office.db.read(_read_scopes, with_global=visit.caller.is_admin)
     return visit.render("config_list.html", views=views, most=_MOST_LISTED)
 
@@ -99,9 +124,8 @@ async def open_scope(visit: TheVisit, user: str = "") -> Response:
     return visit.go(parse_scope(f"users/{user.strip()}").path if user.strip() else "/ui/config")
 
 
-async def show_config(visit: TheVisit, scope: TheScope, load: str = "") -> Response:
+async def show_config(visit: TheVisit, scope: ReadScope, load: str = "") -> Response:
     """Show a scope's configuration; ``load`` fills the form with another scope's, unsaved."""
-    require_reader(visit.caller, scope.user)
     view = await visit.office.db.read(read_view, scope)
     document, note = view.document, ""
     if load:
@@ -113,17 +137,22 @@ async def show_config(visit: TheVisit, scope: TheScope, load: str = "") -> Respo
             note = visit._("Loaded from %(scope)s, without passwords. Nothing is saved yet.") % {
                 "scope": source.name
             }
-    return render_config(
-        visit, view, Filled(fill_form(document, is_personal=view.is_personal)), note
-    )
+    return render_config(visit, view, Filled(fill_form(document, inherits=scope.inherits)), note)
 
 
-async def save_config(visit: TheVisit, scope: TheScope, form: TheForm) -> Response:
+async def save_config(visit: TheVisit, scope: WriteScope, form: TheForm) -> Response:
     """Save what the form says; a refused one is shown again with every fault at its field."""
-    require_writer(visit.caller, scope.user)
     view = await visit.office.db.read(read_view, scope)
-    raw = read_document_form(form, view.document, is_personal=view.is_personal)
-    known = form.get("version")
+    raw = read_document_form(form, view.document, inherits=scope.inherits)
+    known, target = form.get("version"), scope
+    if scope.is_new:
+        holder = visit.caller.user or form.get("holder").strip() or None
+        wrong = find_wrong_in_user_id(holder) if holder else None
+        if wrong:
+            fault = Fault("/holder", "invalid_user", wrong)
+            error = Refused(wrong, faults=[fault])
+            return render_config(visit, view, refill(visit, form, error), status=error.status)
+        target = Scope(f"{ACCOUNT_SCOPE}{new_id(visit.at)}", holder)
 
     def check_version(version: int) -> None:
         if known and known != str(version):
@@ -133,8 +162,8 @@ async def save_config(visit: TheVisit, scope: TheScope, form: TheForm) -> Respon
         vault=visit.office.vault,
         policy=visit.office.policy(any_port=visit.caller.is_admin),
         caller=visit.caller,
-        scope=scope.name,
-        user=scope.user,
+        scope=target.name,
+        user=target.user,
         at=visit.at,
         check_version=check_version,
     )
@@ -155,26 +184,24 @@ async def save_config(visit: TheVisit, scope: TheScope, form: TheForm) -> Respon
         filled = Filled(form.values(), {"": say(visit, error.code, error.detail)})
         return render_config(visit, view, filled, status=error.status)
     return visit.go(
-        scope.path,
+        target.path,
         done=visit._("Saved."),
         warn=[say(visit, notice.code, notice.detail) for notice in notices],
     )
 
 
-async def reveal_password(visit: TheVisit, scope: TheScope, form: TheForm) -> Response:
+async def reveal_password(visit: TheVisit, scope: WriteScope, form: TheForm) -> Response:
     """Show the stored password to whoever entered it."""
-    require_writer(visit.caller, scope.user)
     password = await visit.office.db.write(
         passwords.reveal_password, visit.office.vault, visit.caller, scope.name, visit.at
     )
     view = await visit.office.db.read(read_view, scope)
-    filled = Filled(fill_form(view.document, is_personal=view.is_personal))
+    filled = Filled(fill_form(view.document, inherits=scope.inherits))
     return render_config(visit, view, filled, revealed=password)
 
 
-async def enter_password(visit: TheVisit, scope: TheScope, form: TheForm) -> Response:
+async def enter_password(visit: TheVisit, scope: WriteScope, form: TheForm) -> Response:
     """Enter the password that the configuration waits for; held mail goes on."""
-    require_writer(visit.caller, scope.user)
 
     def run(tx: Connection) -> StoredAccount:
         return passwords.enter_password(
@@ -185,7 +212,7 @@ async def enter_password(visit: TheVisit, scope: TheScope, form: TheForm) -> Res
     return visit.go(scope.path, done=visit._("The password is stored; mail that waited goes on."))
 
 
-async def pause_config(visit: TheVisit, scope: TheScope, form: TheForm) -> Response:
+async def pause_config(visit: TheVisit, scope: WriteScope, form: TheForm) -> Response:
     """Stop sending through the scope's server, or go on."""
     visit.caller.require("admin")
     if "resume" in form:
@@ -195,22 +222,21 @@ async def pause_config(visit: TheVisit, scope: TheScope, form: TheForm) -> Respo
     return visit.go(scope.path, done=visit._("Paused: mail waits until you resume."))
 
 
-async def delete_config(visit: TheVisit, scope: TheScope, form: TheForm) -> Response:
+async def delete_config(visit: TheVisit, scope: WriteScope, form: TheForm) -> Response:
     """Remove a configuration and its secrets."""
-    require_writer(visit.caller, scope.user)
 
     def run(tx: Connection) -> None:
         removed = delete_configuration(tx, visit.caller, scope.name, visit.at, lambda version: None)
         configuration_removed(tx, removed.scope, removed.id, visit.at)
 
     await visit.office.db.write(run)
-    return visit.go(scope.path, done=visit._("Removed. Mail that waited for it is held."))
+    path = "/ui/accounts" if scope.name.startswith(ACCOUNT_SCOPE) else scope.path
+    return visit.go(path, done=visit._("Removed. Mail that waited for it is held."))
 
 
 @router.post("/config/users/{user}/active")
-async def set_active(visit: TheVisit, scope: TheScope, form: TheForm) -> Response:
+async def set_active(visit: TheVisit, scope: WriteScope, form: TheForm) -> Response:
     """Choose which configuration sends for a user; both stay stored."""
-    require_writer(visit.caller, scope.user)
     wanted: ActiveScope = "personal" if form.get("scope") == "personal" else "global"
     try:
         await visit.office.db.write(
@@ -226,8 +252,9 @@ async def set_active(visit: TheVisit, scope: TheScope, form: TheForm) -> Respons
     return visit.go(scope.path, done=done)
 
 
-for _path in BOTH:
+for _path in EACH[:2]:  # an account is shown by ``accounts``, in short to who may not change it
     router.add_api_route(_path, show_config, methods=["GET"])
+for _path in EACH:
     router.add_api_route(_path, save_config, methods=["POST"])
     router.add_api_route(f"{_path}/reveal", reveal_password, methods=["POST"])
     router.add_api_route(f"{_path}/password", enter_password, methods=["POST"])
@@ -283,8 +310,8 @@ def _read_scopes(tx: Connection, *, with_global: bool) -> list[ScopeView]:
         account.c.removed_at.is_(None), ~account.c.scope.startswith(ACCOUNT_SCOPE)
     )
     stored = {row["scope"]: read_account(row) for row in tx.execute(query).mappings()}
-    scopes = [Scope(None)] if with_global else []
-    scopes += [Scope(user) for user in people]
+    scopes = [Scope(GLOBAL)] if with_global else []
+    scopes += [Scope(name_scope(user), user) for user in people]
     at = now(tx)
     return [
         ScopeView(
@@ -292,7 +319,6 @@ def _read_scopes(tx: Connection, *, with_global: bool) -> list[ScopeView]:
             found := stored.get(scope.name),
             read_health(tx, found.id) if found else Health(),
             people.get(scope.user or ""),
-            None,
             at,
         )
         for scope in scopes

@@ -12,13 +12,8 @@ from app.configuration.load import find_account
 from app.configuration.resolve import look_up
 from app.configuration.rights import require_reader
 from app.configuration.show import show_document
-from app.web.screens.config_fields import (
-    CHOICES,
-    LABELS,
-    NOTIFICATIONS,
-    write_macros,
-    write_mailboxes,
-)
+from app.web.screens.config_fields import write_macros, write_mailboxes
+from app.web.screens.config_words import CHOICES, LABELS, NOTIFICATIONS
 from app.web.screens.scope import parse_scope
 from app.web.visit import TheVisit, Visit
 
@@ -95,7 +90,7 @@ def _flatten_document(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return a stored document's values by field name."""
     flat: dict[str, Any] = {}
     for name, value in document.items():
-        if name in ("smtp", "sender", *PIECES):
+        if name in ("smtp", "sender", "incoming", "closing", "unsubscribe", *PIECES):
             flat |= {f"{name}.{member}": each for member, each in value.items()}
         else:
             flat[name] = write_macros(value) if name == "macros" else value
@@ -108,6 +103,8 @@ def _write(visit: Visit, name: str, value: Any) -> str:
         return visit._("Yes") if value else visit._("No")
     if value is None or value == [] or value == "":
         return visit._("none")
+    if isinstance(value, Mapping):
+        return ", ".join(str(each) for each in value.values() if each) or visit._("none")
     if isinstance(value, list):
         is_mailboxes = all(isinstance(each, Mapping) for each in value)
         if is_mailboxes:

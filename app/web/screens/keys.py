@@ -1,12 +1,11 @@
 """API keys: made and shown once, listed, revoked."""
 
-from datetime import UTC, datetime
-
 from fastapi import APIRouter, Response
 
 from app.accounts import keys
 from app.accounts.tables import ROLES
 from app.errors import Conflict, Fault, Refused, refuse
+from app.web.day import read_last_day
 from app.web.faults import say, say_all
 from app.web.form import Filled, Form, TheForm, place_faults
 from app.web.visit import TheVisit, Visit
@@ -34,7 +33,7 @@ async def create_key(visit: TheVisit, form: TheForm) -> Response:
     """Make a key; this page is the only place where it can be read."""
     visit.caller.require("admin")
     try:
-        expires_at, faults = _read_expiry(visit, form.get("expires_at"))
+        expires_at, faults = read_last_day(visit, form.get("expires_at"), "/expires_at")
         if not form.get("name").strip():
             faults.append(Fault("/name", "required", visit._("Give it a name.")))
         role = form.get("role")
@@ -93,16 +92,3 @@ async def _render(
         made=made,
         roles=[(role, visit._(text)) for role, text in _ROLE_WORDS.items()],
     )
-
-
-def _read_expiry(visit: Visit, given: str) -> tuple[datetime | None, list[Fault]]:
-    """Return the end of a day by the viewer's clock."""
-    if not given.strip():
-        return None, []
-    try:
-        day = datetime.strptime(given.strip(), "%Y-%m-%d")
-        end = day.replace(hour=23, minute=59, second=59, tzinfo=visit.zone)
-        return end.astimezone(UTC), []
-    except (ValueError, OverflowError):
-        detail = visit._("Give a day as 2027-01-31.")
-        return None, [Fault("/expires_at", "invalid_day", detail)]

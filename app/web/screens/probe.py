@@ -22,12 +22,8 @@ from app.outbox.probe_report import Report
 from app.web.faults import say, say_all
 from app.web.form import Filled, Form, TheForm, place_faults
 from app.web.screens.config import read_view, render_config
-from app.web.screens.config_fields import (
-    CHOICES,
-    LABELS,
-    POINTERS,
-    read_document_form,
-)
+from app.web.screens.config_fields import POINTERS, read_document_form
+from app.web.screens.config_words import CHOICES, LABELS
 from app.web.screens.scope import EACH, Scope, WriteScope
 from app.web.visit import TheVisit, Visit
 from app.web.words import mark

@@ -66,7 +66,7 @@ async def guess(visit: TheVisit, form: TheForm) -> Response:
 async def try_server(visit: TheVisit, form: TheForm) -> Response:
     """Try what the form says, up to a test message to the address itself."""
     visit.caller.require("admin")
-    wanted, faults = read_wanted(form, Scope(None), _read(form))
+    wanted, faults = read_wanted(form, Scope(GLOBAL), _read(form))
     mends_at = f"{_PATH}/mend"
     if form.get("live") == "1":
         stream = stream_probe(visit, wanted, faults, mends_at)
@@ -127,7 +127,7 @@ async def show_done(visit: TheVisit) -> Response:
 
 
 def _read(form: Form) -> dict[str, Any]:
-    raw = read_document_form(form, {}, is_personal=False)
+    raw = read_document_form(form, {}, inherits=False)
     return {name: raw[name] for name in ("smtp", "sender") if name in raw}
 
 
