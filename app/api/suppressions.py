@@ -1,5 +1,6 @@
 """``/suppressions``: who is not to be written to; import and export stand in their own file."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Response
@@ -16,6 +17,7 @@ from app.errors import Fault, refuse
 from app.mime.address import parse_mailbox
 from app.outbox import suppressions
 from app.outbox.find import read_address
+from app.outbox.office import Office
 from app.outbox.suppressions import MOST_NOTE_CHARS, Entry, Wished
 
 router = APIRouter(route_class=Route, tags=["suppressions"])
@@ -156,7 +158,7 @@ async def lift_suppression(
 
 
 def read_entry(
-    body: SuppressionBody, caller: Caller, at: Any, pointer: str, faults: list[Fault]
+    body: SuppressionBody, caller: Caller, at: datetime, pointer: str, faults: list[Fault]
 ) -> Entry | None:
     """Return what a body asks for; None, and ``faults`` under ``pointer``, where it is wrong."""
     scope = suppressions.require_own_scope(caller, body.scope)
@@ -176,7 +178,7 @@ def read_entry(
 
 def read_wished(
     caller: Caller,
-    office: Any,
+    office: Office,
     faults: list[Fault],
     address: str | None,
     scope: str | None,
