@@ -21,9 +21,10 @@ from app.api.gate import (
 )
 from app.api.sign_in import TheAdmin, TheSender
 from app.configuration import domains
+from app.configuration.domain import Domain
 from app.configuration.domains import Touched, describe_input, read_name
 from app.configuration.find_domain import find_domain
-from app.configuration.model import Domain, read_incoming, read_smtp
+from app.configuration.model import read_incoming, read_smtp
 from app.errors import Missing
 from app.outbox.follow import configuration_changed
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from app.configuration.domain import Domain
 from app.configuration.model import (
     INCOMING_PORTS,
     Auth,
     Connection,
-    Domain,
     IncomingSettings,
     Protocol,
     SmtpSettings,

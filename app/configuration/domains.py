@@ -23,15 +23,11 @@ from app.configuration.document import (
     read_block,
     read_members,
 )
+from app.configuration.domain import Domain
 from app.configuration.fields import HOST, Kind, choice, number
 from app.configuration.find_domain import find_domain, read_domain
 from app.configuration.load import ACCOUNTS, read_account
-from app.configuration.model import (
-    Domain,
-    StoredAccount,
-    read_mailbox_server,
-    read_server,
-)
+from app.configuration.model import StoredAccount, read_mailbox_server, read_server
 from app.configuration.password import decide_incoming_password, decide_password
 from app.configuration.save import CheckVersion
 from app.configuration.tables import account, mail_domain

@@ -3,7 +3,7 @@
 from sqlalchemy import RowMapping, select
 from sqlalchemy.engine import Connection
 
-from app.configuration.model import Domain
+from app.configuration.domain import Domain
 from app.configuration.tables import mail_domain
 
 

@@ -10,9 +10,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from app.configuration.consent_state import Consent
+from app.configuration.domain import Domain
 from app.configuration.model import (
     ACCOUNT_SCOPE,
-    Domain,
     SmtpSettings,
     StoredAccount,
     read_mailbox_server,

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 from app.accounts import audit
 from app.accounts.caller import Caller
 from app.configuration.document import PASSWORD, Draft
+from app.configuration.domain import Domain
 from app.configuration.load import (
     can_use_password,
     lock_account,
@@ -18,7 +19,6 @@ from app.configuration.load import (
     place_password,
 )
 from app.configuration.model import (
-    Domain,
     PasswordState,
     SmtpSettings,
     StoredAccount,

@@ -17,6 +17,7 @@ from app.accounts.people import Person
 from app.accounts.tables import person as person_table
 from app.configuration.account_rights import may_send
 from app.configuration.closing import list_closing
+from app.configuration.domain import find_largest_attachment
 from app.configuration.load import (
     ACCOUNTS,
     FROM_ACCOUNT,
@@ -34,7 +35,6 @@ from app.configuration.model import (
     Sender,
     SmtpSettings,
     StoredAccount,
-    find_largest_attachment,
     name_scope,
     read_mailboxes,
     read_sender,
@@ -154,9 +154,7 @@ def resolve(
     return replace(resolved, sender=choose_sender(resolved.sender, layers[0].document, wanted))
 
 
-def look_up(
-    tx: Connection, user: str | None, account_id: str | None = None
-) -> Resolved | None:
+def look_up(tx: Connection, user: str | None, account_id: str | None = None) -> Resolved | None:
     """Return what ``resolve`` does, also where it cannot send; None where nothing is stored."""
     person, layers = _read_layers(tx, user, account_id)
     return combine(user, person, layers) if layers else None

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.configuration.document import Draft
+from app.configuration.domain import Domain
 from app.configuration.model import (
     DEFAULTS,
     INCOMING_PORTS,
-    Domain,
     SmtpSettings,
     StoredAccount,
     default_port,

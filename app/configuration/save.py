@@ -19,6 +19,7 @@ from app.accounts.tables import person
 from app.configuration.closing import check_global_only
 from app.configuration.consent_tokens import check_servers
 from app.configuration.document import Draft, read_document
+from app.configuration.domain import name_domain
 from app.configuration.find_domain import find_domain
 from app.configuration.load import (
     claim_account,
@@ -26,14 +27,7 @@ from app.configuration.load import (
     lock_account,
     place_attachment_password,
 )
-from app.configuration.model import (
-    GLOBAL,
-    StoredAccount,
-    name_domain,
-    name_object,
-    name_scope,
-    read_server,
-)
+from app.configuration.model import GLOBAL, StoredAccount, name_object, name_scope, read_server
 from app.configuration.password import decide_incoming_password, decide_password
 from app.configuration.port_options import expand_port
 from app.configuration.rules import check_rules

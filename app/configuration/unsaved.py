@@ -12,16 +12,10 @@ from sqlalchemy.engine import Connection
 
 from app.accounts.people import read_person
 from app.configuration.document import Draft, read_document
+from app.configuration.domain import Domain, name_domain
 from app.configuration.find_domain import find_domain
 from app.configuration.load import apply_consent, find_account, open_password_for
-from app.configuration.model import (
-    GLOBAL,
-    Domain,
-    StoredAccount,
-    name_domain,
-    name_scope,
-    read_server,
-)
+from app.configuration.model import GLOBAL, StoredAccount, name_scope, read_server
 from app.configuration.resolve import Resolved, combine
 from app.configuration.rules import check_rules
 from app.db import new_id, now
