@@ -62,8 +62,14 @@ _DUE = (
     .order_by(message.c.due_at)
     .limit(bindparam("most"))
 )
-_LIMITS = (
-    select(account.c.paused_at, account_state.c.paused_until, account_state.c.failures)
+_STANDING = (
+    select(
+        account.c.paused_at,
+        account_state.c.paused_until,
+        account_state.c.failures,
+        account_state.c.slow_until,
+        account_state.c.slow_hits,
+    )
     .outerjoin(account_state, account_state.c.account_id == account.c.id)
     .where(account.c.id == bindparam("id"))
 )
@@ -281,17 +287,7 @@ class _May:
 def _find_may(tx: Connection, account_id: str, at: datetime) -> _May:
     """Return what may be claimed: nothing but what a person asks for while the account is paused or
     makes the one trial that follows trouble or a complaint."""
-    row = tx.execute(
-        select(
-            account.c.paused_at,
-            account_state.c.paused_until,
-            account_state.c.failures,
-            account_state.c.slow_until,
-            account_state.c.slow_hits,
-        )
-        .outerjoin(account_state, account_state.c.account_id == account.c.id)
-        .where(account.c.id == account_id)
-    ).one()
+    row = tx.execute(_STANDING, {"id": account_id}).one()
     is_trial = bool(row.failures or row.slow_hits)
     pauses = [each for each in (row.paused_until, row.slow_until) if each is not None]
     if row.paused_at is not None or any(each > at for each in pauses):
