@@ -19,6 +19,7 @@ import structlog
 
 from app.db import alone, new_id
 from app.errors import Unavailable
+from app.inbox.collector import Collector
 from app.outbox.beat import beat, leave
 from app.outbox.copier import Copier
 from app.outbox.deliver import Carrier
@@ -36,6 +37,7 @@ _SWEEP_S = 1.0
 _BEAT_S = 5.0
 _PRUNE_S = 60.0
 _COPY_S = 1.0
+_COLLECT_S = 1.0
 _log = structlog.get_logger()
 
 
@@ -55,6 +57,7 @@ class Worker:
         self._policy = Policy(parse_schedule(office.settings.retry_schedule))
         self._postman = Postman(office, self.id)
         self._copier = Copier(office, self.id)
+        self._collector = Collector(office, self.id)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Worker"]:
@@ -72,6 +75,7 @@ class Worker:
             ),
             asyncio.create_task(self._repeat(self._postman.prune, _PRUNE_S)),
             asyncio.create_task(self._repeat(self._copier.step, _COPY_S, self._copier.bell)),
+            asyncio.create_task(self._repeat(self._collector.step, _COLLECT_S)),
         ]
         _log.info("worker_started", worker=self.id, delivery=office.settings.delivery)
         try:
@@ -86,7 +90,9 @@ class Worker:
         for wake in self._wakes.values():
             wake.set()
         grace_s = self._office.settings.stop_grace_s
-        posting = asyncio.gather(self._postman.stop(grace_s), self._copier.stop(grace_s))
+        posting = asyncio.gather(
+            self._postman.stop(grace_s), self._copier.stop(grace_s), self._collector.stop()
+        )
         tasks = [task for carriers in self._carriers.values() for task in carriers]
         if tasks:
             _log.info("worker_finishing", worker=self.id, connections=len(tasks))

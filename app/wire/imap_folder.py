@@ -7,6 +7,7 @@ marked or deleted is asked for by itself.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from app.wire.imap import ImapSession
 from app.wire.steps import SessionFailed
@@ -39,9 +40,16 @@ class ImapFolder(ImapSession):
             raise SessionFailed("protocol_error", "select", None, "the folder has no UIDVALIDITY")
         return found
 
-    def list_uids(self, *, after: int = 0, unseen: bool = False) -> list[int]:
-        """Return the UIDs above ``after``, ascending; unseen: only of those not read yet."""
-        criteria = ["UID", f"{after + 1}:*", "UNDELETED", *(["UNSEEN"] if unseen else [])]
+    def list_uids(
+        self, *, after: int = 0, unseen: bool = False, since: date | None = None
+    ) -> list[int]:
+        """Return the UIDs above ``after``, ascending.
+
+        unseen: only of mail not read yet. since: only of mail that arrived that day or later.
+        """
+        criteria: list[object] = ["UID", f"{after + 1}:*", "UNDELETED"]
+        criteria += ["UNSEEN"] if unseen else []
+        criteria += ["SINCE", since] if since is not None else []
         with self.telling("search", _LIST_BYTES):
             found = self._client.search(criteria)
         # "n:*" names the last one even where it is below n.
@@ -86,8 +94,7 @@ class ImapFolder(ImapSession):
             except TimeoutError:
                 has_news = False
             self._line.set_timeout()
-            answer, _ = self._client.idle_done()
-        del answer
+            self._client.idle_done()
         return has_news
 
     def _read_news(self) -> bool:

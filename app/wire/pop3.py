@@ -37,7 +37,6 @@ class Pop3Session:
     def __init__(self, line: Line, target: Target) -> None:
         self._line = line
         self._target = target
-        self._challenge = b""
         self._capabilities: dict[str, str] = {}
 
     @classmethod
@@ -47,7 +46,7 @@ class Pop3Session:
         connection = target.connection
         if connection == "ssl_tls" or (connection == "auto" and target.port in IMPLICIT_TLS_PORTS):
             self._tell("tls", lambda: line.start_tls(target))
-        self._challenge = self._tell("greeting", self._read_status)
+        self._tell("greeting", self._read_status)
         self._tell("capability", self._ask_capabilities)
         if not line.is_encrypted and connection != "plaintext":
             self._tell("starttls", self._start_tls)
@@ -73,7 +72,7 @@ class Pop3Session:
         """Return a message, of one that is too large the header."""
 
         def run() -> Found:
-            size = int(self._say(f"LIST {number}").split()[1])
+            size = int(self._say(f"LIST {number}").split()[2])  # +OK 1 120
             if size > largest_bytes:
                 self._say(f"TOP {number} 0")
                 return Found(uid, self._read_lines(_HEADER_BYTES), size, is_whole=False)

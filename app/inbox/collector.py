@@ -1,0 +1,119 @@
+"""A worker's part in collecting: a task for every mailbox it holds, so that none waits for another.
+
+Claims are renewed together; a claim that was lost, or whose configuration was changed, ends its task.
+Stopping drops the connections at once: nothing is half done that the next one does not finish.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+
+import structlog
+
+from app.db import alone
+from app.errors import Unavailable
+from app.inbox.collect import Collecting, LostClaim
+from app.inbox.mailboxes import (
+    LEASE_S,
+    Claim,
+    claim,
+    enroll,
+    find_due,
+    note_failed,
+    release,
+    renew,
+)
+from app.outbox.office import Office
+from app.wire.steps import SessionFailed
+
+_MOST_SESSIONS = 200
+_ENROLL_S = 5.0
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    task: asyncio.Task[None] | None = field(default=None)
+    fence: str = ""
+    version: int = 0  # of the configuration it works by
+    is_lost: bool = False
+
+
+class Collector:
+    """The mailboxes of one worker; ``step`` every second, ``stop`` once at the end."""
+
+    def __init__(self, office: Office, worker_id: str) -> None:
+        self._office = office
+        self._worker_id = worker_id
+        self._numbers = count(1)
+        self._jobs: dict[str, _Job] = {}
+        self._stopping = False
+        self._enrolled_at = float("-inf")
+        self._renewed_at = time.monotonic()
+
+    async def step(self) -> None:
+        """Follow the configurations, keep what is held, and begin with every mailbox that is due."""
+        if self._stopping:
+            return
+        db = self._office.db
+        if time.monotonic() - self._enrolled_at > _ENROLL_S:
+            await db.write(alone, enroll)
+            self._enrolled_at = time.monotonic()
+        await self._renew()
+        for account_id in await db.read(find_due):
+            if account_id in self._jobs or len(self._jobs) >= _MOST_SESSIONS:
+                continue
+            job = self._jobs[account_id] = _Job()
+            job.task = asyncio.create_task(self._serve(account_id, job))
+            job.task.add_done_callback(partial(self._end, account_id))
+
+    async def stop(self) -> None:
+        """Drop every connection and give the mailboxes back."""
+        self._stopping = True
+        tasks = [job.task for job in self._jobs.values() if job.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _renew(self) -> None:
+        held = {job.fence: job for job in self._jobs.values() if job.fence}
+        if not held or time.monotonic() - self._renewed_at < LEASE_S / 4:
+            return
+        still = await self._office.db.write(renew, tuple(held))
+        self._renewed_at = time.monotonic()
+        for fence, job in held.items():
+            job.is_lost = still.get(fence) != job.version
+
+    def _end(self, account_id: str, task: asyncio.Task[None]) -> None:
+        self._jobs.pop(account_id, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Its claim comes back with its lease.
+            _log.error("collecting_failed", account=account_id, exc_info=error)
+
+    async def _serve(self, account_id: str, job: _Job) -> None:
+        db, fence = self._office.db, f"{self._worker_id}.{next(self._numbers)}"
+        held = await db.write(claim, account_id, fence)
+        if held is None or held.stored.incoming is None:
+            return
+        job.fence, job.version = fence, held.stored.version
+        wait_s = 0.0  # cut short: somebody goes on at once
+        try:
+            await Collecting(self._office, held, lambda: not job.is_lost).run()
+            wait_s = 0.0 if job.is_lost else held.stored.incoming.poll_s
+        except LostClaim:
+            return
+        except SessionFailed as failed:
+            _log.warning("mailbox_failed", account=account_id, cause=failed.cause)
+            detail = str(failed.reply) if failed.reply else failed.detail
+            await db.write(note_failed, held, failed.cause, detail)
+            return
+        finally:
+            await self._release(held, wait_s)
+
+    async def _release(self, held: Claim, wait_s: float) -> None:
+        try:
+            await self._office.db.write(release, held, wait_s)
+        except Unavailable:
+            _log.warning("mailbox_left_to_its_lease", account=held.account_id)
