@@ -76,7 +76,7 @@ async def export_suppressions(
     wished = read_wished(caller, office, [], address, scope, reason, active)
     rows = await office.db.read(suppressions.list_suppressions, caller, wished)
     return Response(
-        await asyncio.to_thread(_write_table, rows),
+        await asyncio.to_thread(write_table, rows),
         media_type="text/csv",
         headers={"Content-Disposition": 'attachment; filename="suppressions.csv"'},
     )
@@ -109,7 +109,10 @@ async def import_suppressions(
     """
     raw = await request.body()
     at = office.clock()
-    entries = await asyncio.to_thread(_read_entries, request, raw, caller, at)
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "text/csv":
+        require_json(request)
+    entries = await asyncio.to_thread(read_entries, media_type, raw, caller, at)
 
     def run(tx: Connection) -> Listed:
         wrong = suppressions.find_unknown_scopes(tx, {each.scope for each in entries})
@@ -133,12 +136,11 @@ async def import_suppressions(
     )
 
 
-def _read_entries(request: Request, raw: bytes, caller: Caller, at: datetime) -> list[Entry]:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+def read_entries(media_type: str, raw: bytes, caller: Caller, at: datetime) -> list[Entry]:
+    """Return the entries of a list, a table (``text/csv``) or JSON; raise ``Refused`` with all faults."""
     if media_type == "text/csv":
         items: Sequence[Any] = _read_table(raw)
     else:
-        require_json(request)
         items = read_json(raw)
     if not isinstance(items, list):
         detail = "Give a list of suppressions."
@@ -196,7 +198,8 @@ def _read_cell(cell: str) -> str | None:
     return (cell[1:] if cell[:1] == "'" and cell[1:].startswith(_FORMULA) else cell) or None
 
 
-def _write_table(rows: Sequence[Row[Any]]) -> str:
+def write_table(rows: Sequence[Row[Any]]) -> str:
+    """Return suppressions as a table that an import takes."""
     written = io.StringIO(newline="")
     writer = csv.writer(written)
     writer.writerow(_SHOWN)
