@@ -86,6 +86,7 @@ incoming = Table(
     Column("reference_type", Text),
     Column("reference_number", Text),
     Column("reference_customer", Text),
+    Column("waits_since", UtcInstant),  # a report that came before its message was noted as sent
     Column("handled_at", UtcInstant),
     Column("handled_by", Text),
     Column("handled_note", Text),
@@ -102,6 +103,12 @@ Index(
     incoming.c.id,
     sqlite_where=text("handled_at is null"),
     postgresql_where=text("handled_at is null"),
+)
+Index(
+    "ix_incoming_waiting",
+    incoming.c.waits_since,
+    sqlite_where=text("waits_since is not null"),
+    postgresql_where=text("waits_since is not null"),
 )
 
 incoming_body = Table(

@@ -182,7 +182,7 @@ def _read_dsn(block: bytes, returned: Fields) -> Report:
     told = read_identifiers(everything.get("x-original-message-id"))  # Gmail's
     return Report(
         "dsn",
-        envelope_id=_decode_xtext(everything.get("original-envelope-id")),
+        envelope_id=decode_xtext(everything.get("original-envelope-id")),
         original_message_id=find_message_id(returned) or (told[0] if told else ""),
         recipients=tuple(each for each in recipients if each),
         reporting_mta=_cut_type(everything.get("reporting-mta")),
@@ -242,7 +242,7 @@ def _read_mdn(fields: Fields, returned: Fields) -> Report:
         refusals = (ReportedRecipient("failed", final, original, "5.7.1"),)
     return Report(
         "mdn",
-        envelope_id=_decode_xtext(fields.get("original-envelope-id")),
+        envelope_id=decode_xtext(fields.get("original-envelope-id")),
         original_message_id=named[0] if named else find_message_id(returned),
         recipients=refusals,
         disposition=Disposition(
@@ -263,7 +263,7 @@ def _read_arf(fields: Fields, returned: Fields) -> Report:
     complained = complained or read_mailboxes(returned.get_all("to"))
     return Report(
         "arf",
-        envelope_id=_decode_xtext(fields.get("original-envelope-id")),
+        envelope_id=decode_xtext(fields.get("original-envelope-id")),
         original_message_id=find_message_id(returned),
         feedback_type=fields.get("feedback-type").lower()[:40],
         complained=tuple(each.address for each in complained[:MAX_REPORTED]),
@@ -277,7 +277,8 @@ def _cut_type(value: str) -> str:
     return (value[typed.end() :] if typed else value)[:MAX_SAID_CHARS].strip()
 
 
-def _decode_xtext(text: str) -> str:
+def decode_xtext(text: str) -> str:
+    """Decode xtext (RFC 3461 §4), as far as it is that."""
     octets = text.strip("<> ").encode("utf-8", "replace")
     return _HEX_PAIR.sub(lambda match: bytes([int(match[1], 16)]), octets).decode(
         "utf-8", "replace"

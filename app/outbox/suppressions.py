@@ -98,8 +98,15 @@ def suppress(
     return kept is None
 
 
-def note_bounces(tx: Connection, bounced: Iterable[tuple[Row[Any], str]], at: datetime) -> None:
-    """Suppress addresses that do not exist, where the configuration says so.
+def note_bounces(
+    tx: Connection,
+    bounced: Iterable[tuple[Row[Any], str]],
+    at: datetime,
+    *,
+    reason: str = "hard_bounce",
+) -> None:
+    """Suppress addresses that do not exist, or whose owners complained, where the configuration
+    says so.
 
     bounced: the message (id, scope) and the address of each. The suppression holds for the scope
     that says so: a user's own configuration decides for that user alone.
@@ -108,7 +115,7 @@ def note_bounces(tx: Connection, bounced: Iterable[tuple[Row[Any], str]], at: da
         scope = _find_wish(tx, row.scope)
         if scope is not None:
             suppress(
-                tx, Mailbox(address), scope, "hard_bounce", caller=audit.SYSTEM, at=at,
+                tx, Mailbox(address), scope, reason, caller=audit.SYSTEM, at=at,
                 message_id=row.id, stop=False,
             )  # fmt: skip
 
