@@ -47,7 +47,7 @@ NAMELESS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", CORPUS.keys() - NAMELESS)
+@pytest.mark.parametrize("name", sorted(CORPUS.keys() - NAMELESS))
 def test_what_comes_back_leads_to_our_message(name: str) -> None:
     tags = find_tags(read_incoming(CORPUS[name]))
     assert OURS in tags.message_ids or tags.envelope_id == OURS[1:].partition("@")[0]
