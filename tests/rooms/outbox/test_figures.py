@@ -7,6 +7,7 @@ from sqlalchemy import insert, update
 
 from app.accounts.caller import Caller
 from app.configuration.load import claim_account
+from app.configuration.model import name_scope
 from app.configuration.tables import account
 from app.db import Database, new_id, now
 from app.errors import Missing
@@ -100,7 +101,7 @@ def test_the_queue_is_shown_by_status_with_its_oldest(tx):
 
 
 def make_account(tx, user=None, **smtp):
-    stored = claim_account(tx, user, NOON)
+    stored = claim_account(tx, name_scope(user), user, NOON)
     document = {"smtp": {"host": "mail.example", **smtp}, "sender": {"address": "a@b.pl"}}
     tx.execute(
         update(account).where(account.c.id == stored.id).values(settings=document, removed_at=None)

@@ -197,7 +197,7 @@ def test_a_resent_message_is_a_new_one_with_the_same_content(desk: Desk) -> None
 
 def remove_configuration(tx: Any) -> None:
     at = datetime.now(UTC)
-    removed = delete_configuration(tx, ADMIN, None, at, lambda version: None)
+    removed = delete_configuration(tx, ADMIN, "global", at, lambda version: None)
     configuration_removed(tx, removed.scope, removed.id, at)
 
 
