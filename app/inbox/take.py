@@ -5,25 +5,19 @@ nobody lived to touch it or because its folder was numbered anew, is known and n
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from dataclasses import dataclass
+from datetime import timedelta
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
-from app.db import new_id, now
+from app.db import now
+from app.inbox.entry import describe, read_answer
 from app.inbox.mailboxes import Claim, holds
-from app.inbox.tables import incoming, incoming_body
+from app.inbox.tables import incoming
+from app.inbox.take_in import take_in
 from app.mime.incoming import Incoming, read_incoming
-from app.mime.quoted import find_answer
-from app.mime.tags import find_tags
-from app.outbox.events import publish
-from app.outbox.identity import read_signed_id
-from app.outbox.tables import message
 from app.vault import Vault
-
-_TEXT_CHARS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +34,7 @@ class Taken:
 def understand(uid: str, raw: bytes, size_bytes: int) -> Taken:
     """Read a mail; bounded, for a thread, raises nothing about what it reads."""
     read = read_incoming(raw)
-    return Taken(uid, raw, size_bytes, read, find_answer(read.text, read.html)[:_TEXT_CHARS])
+    return Taken(uid, raw, size_bytes, read, read_answer(read))
 
 
 def find_known(tx: Connection, account_id: str, uids: Collection[str]) -> set[str]:
@@ -71,123 +65,21 @@ def take(
         if each.uid in known or (is_renumbered and _is_here(tx, held.account_id, each)):
             continue
         # Ids of one millisecond have no order; a mailbox has.
-        _store(tx, vault, held, each, at + timedelta(milliseconds=count))
+        moment = at + timedelta(milliseconds=count)
+        take_in(
+            tx, vault, held.stored, each.uid, each.raw, each.read, moment,
+            answer=each.answer, size_bytes=each.size_bytes,
+        )  # fmt: skip
         known.add(each.uid)
         count += 1
     return count
 
 
-def find_about(tx: Connection, vault: Vault, read: Incoming) -> Any:
-    """Return the message of ours that a mail is about, by an id that we signed; None without."""
-    tags = find_tags(read)
-    for each in (tags.envelope_id, *tags.message_ids):
-        message_id = read_signed_id(vault, each) if each else None
-        if message_id is not None:
-            query = select(
-                message.c.id,
-                message.c.reference_type,
-                message.c.reference_number,
-                message.c.reference_customer,
-            )
-            row = tx.execute(query.where(message.c.id == message_id)).first()
-            if row is not None:
-                return row
-    return None
-
-
 def _is_here(tx: Connection, account_id: str, each: Taken) -> bool:
+    told = describe(each.read, each.answer, each.read.date or now(tx))
     query = select(incoming.c.id).where(
         incoming.c.account_id == account_id,
-        incoming.c.message_id == (each.read.message_id or None),
         incoming.c.size_bytes == each.size_bytes,
-        incoming.c.sender_key == _find_key(each.read),
-        incoming.c.subject == _clean(each.read.subject),
+        *(incoming.c[name] == told[name] for name in ("message_id", "sender_key", "subject")),
     )
     return tx.execute(query.limit(1)).first() is not None
-
-
-def _store(tx: Connection, vault: Vault, held: Claim, each: Taken, at: datetime) -> None:
-    read, new = each.read, new_id(at)
-    about = find_about(tx, vault, read)
-    values = {
-        "id": new,
-        "account_id": held.account_id,
-        "uid": each.uid,
-        "kind": read.kind,
-        "message_id": _clean(read.message_id) or None,
-        "in_reply_to": _clean(" ".join(read.in_reply_to)) or None,
-        "sender_address": _clean(read.from_.address) if read.from_ else "",
-        "sender_key": _find_key(read),
-        "sender_name": _clean(read.from_.name) if read.from_ else "",
-        "to": [
-            {"address": _clean(one.address), "name": _clean(one.name)}
-            for one in (*read.to, *read.cc)[:100]
-        ],
-        "subject": _clean(read.subject),
-        "text": _clean(each.answer),
-        "attachments": [
-            {
-                "filename": _clean(part.filename),
-                "content_type": _clean(part.media_type),
-                "bytes": len(part.content),
-            }
-            for part in read.attachments
-        ],
-        "report": _show_report(read),
-        "sent_at": read.date,
-        "received_at": at,
-        "size_bytes": each.size_bytes,
-        "about_id": about.id if about else None,
-        "is_verified": about is not None,
-        "reference_type": about.reference_type if about else None,
-        "reference_number": about.reference_number if about else None,
-        "reference_customer": about.reference_customer if about else None,
-    }
-    tx.execute(insert(incoming).values(values))
-    tx.execute(insert(incoming_body).values(incoming_id=new, raw=each.raw))
-    told = {"id": new, "account": held.account_id, "kind": read.kind,
-            "from": values["sender_address"], "subject": values["subject"]}  # fmt: skip
-    publish(
-        tx, "inbox.received", told, at=at, user=held.stored.user_id,
-        message_id=about.id if about else None,
-    )  # fmt: skip
-
-
-def _find_key(read: Incoming) -> str:
-    return _clean(read.from_.key) if read.from_ else ""
-
-
-def _show_report(read: Incoming) -> dict[str, Any] | None:
-    report = read.report
-    if report is None:
-        return None
-    shown: dict[str, Any] = {
-        "kind": report.kind,
-        "reporting_mta": report.reporting_mta,
-        "feedback_type": report.feedback_type,
-        "complained": list(report.complained),
-        "recipients": [
-            asdict(each)
-            | {
-                "will_retry_until": each.will_retry_until.isoformat()
-                if each.will_retry_until
-                else None
-            }
-            for each in report.recipients
-        ],
-        "disposition": asdict(report.disposition) if report.disposition else None,
-    }
-    return {name: _clean_all(value) for name, value in shown.items()}
-
-
-def _clean(text: str) -> str:
-    """Return text as every database takes it: no NUL, no lone surrogates."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def _clean_all(value: Any) -> Any:
-    if isinstance(value, str):
-        return _clean(value)
-    if isinstance(value, dict):
-        return {name: _clean_all(each) for name, each in value.items()}
-    return [_clean_all(each) for each in value] if isinstance(value, (list, tuple)) else value
