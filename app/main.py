@@ -17,10 +17,15 @@ from app.api import ROUTERS, describe_api
 from app.api.bound import BoundRequest
 from app.api.describe import Service
 from app.api.meters import Meters
+from app.api.portable import read_portable_file, write_portable
 from app.api.problem import map_errors
+from app.api.suppressions_file import read_entries, write_table
 from app.outbox.office import Office, open_office
 from app.settings import Settings
 from app.web.mount import create_web
+from app.web.readers import Readers
+
+_READERS = Readers(read_portable_file, write_portable, read_entries, write_table)
 
 
 def create_app(settings: Settings, *, work: bool = True, office: Office | None = None) -> FastAPI:
@@ -49,7 +54,7 @@ def create_app(settings: Settings, *, work: bool = True, office: Office | None =
     app.state.meters = Meters()
     map_errors(app)
     app.router.routes.extend(_include_routers())
-    app.mount("/ui", create_web(app.state))
+    app.mount("/ui", create_web(app.state, _READERS))
     for path in ("/", "/ui"):
         app.add_api_route(path, _lead_to_page, include_in_schema=False)
     app.add_middleware(BoundRequest, most_bytes=settings.max_request_bytes, meters=app.state.meters)

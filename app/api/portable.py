@@ -1,6 +1,7 @@
 """``/export`` and ``/import``: all that is configured as one document, without secrets."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Query
@@ -8,7 +9,7 @@ from fastapi import Body as JsonBody
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from sqlalchemy.engine import Connection
 
-from app.api.body import Addresses, Body, Choice, Instant, Route, UserId, show_instant
+from app.api.body import Addresses, Body, Choice, Instant, Route, UserId, read_json, show_instant
 from app.api.collect import collect, refer
 from app.api.gate import TheOffice
 from app.api.sign_in import TheAdmin
@@ -169,8 +170,7 @@ class ImportOutcome(BaseModel):
 async def export_everything(caller: TheAdmin, office: TheOffice) -> Export:
     """Show all that is configured as one document: users, domains, accounts, templates; no secrets."""
     at = office.clock()
-    found = await office.db.read(export_configuration, at)
-    return found | {"exported_at": show_instant(at), "awizo_version": read_version()}
+    return await office.db.read(write_portable, at)
 
 
 @router.post("/import")
@@ -187,7 +187,7 @@ async def import_everything(
     Nothing is removed. A stored password is kept where its server stays the same; else it has to be
     entered again, and mail waits until then.
     """
-    document = _read(given)
+    document = read_portable(given)
     at = office.clock()
 
     def run(tx: Connection) -> BroughtIn:
@@ -221,7 +221,19 @@ async def import_everything(
     )
 
 
-def _read(given: Mapping[str, Any]) -> Given:
+def write_portable(tx: Connection, at: datetime) -> dict[str, Any]:
+    """Return all that is configured, with the moment and the version it was taken from."""
+    found = export_configuration(tx, at)
+    return found | {"exported_at": show_instant(at), "awizo_version": read_version()}
+
+
+def read_portable_file(raw: bytes) -> Given:
+    """Return what a file holds, see ``read_portable``; raise ``Malformed`` where it is no JSON."""
+    return read_portable(read_json(raw))
+
+
+def read_portable(given: Mapping[str, Any]) -> Given:
+    """Return what a document holds; what is wrong with it is among ``faults``."""
     document, faults = collect(PortableDocument, given)
     users = _collect_each(PortableUser, document.users, "/users", faults)
     domains = _collect_each(PortableDomain, document.domains, "/domains", faults)

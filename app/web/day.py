@@ -10,10 +10,15 @@ if TYPE_CHECKING:
 
 
 def read_last_day(visit: "Guest", given: str, pointer: str) -> tuple[datetime | None, list[Fault]]:
-    """Return the end of a day such as 2027-01-31, and what is wrong with it; None where none is given."""
+    """Return the end of a day such as 2027-01-31, and what is wrong with it; None where none is given.
+
+    A moment with its zone, which only a page of ours writes (an undo), is taken as it is.
+    """
     if not given.strip():
         return None, []
     try:
+        if "T" in given:
+            return datetime.fromisoformat(given).astimezone(UTC), []
         day = datetime.strptime(given.strip(), "%Y-%m-%d")
         end = day.replace(hour=23, minute=59, second=59, tzinfo=visit.zone)
         return end.astimezone(UTC), []

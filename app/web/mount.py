@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import AwizoError
 from app.web.faults import TITLES, say
 from app.web.policy import POLICY
+from app.web.readers import Readers
 from app.web.screens import ROUTERS
 from app.web.visit import Guest, SignInNeeded, name_sign_in, welcome
 
@@ -33,10 +34,11 @@ _HEADERS = {
 _log = structlog.get_logger()
 
 
-def create_web(state: State) -> FastAPI:
+def create_web(state: State, readers: Readers) -> FastAPI:
     """Return the application. state: of the whole service; holds ``office`` and ``sign_in``."""
     web = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     web.state = state
+    state.readers = readers
     web.router.routes.extend(_include_routers())
     _map_errors(web)
     web.add_middleware(_Shield)

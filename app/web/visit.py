@@ -21,6 +21,7 @@ from app.accounts.sign_in import SignIn
 from app.errors import Unauthenticated
 from app.outbox.office import Office
 from app.web.pages import render_page
+from app.web.readers import Readers
 from app.web.session import (
     LIFETIME_S,
     Session,
@@ -52,6 +53,7 @@ class Guest:
         self.request = request
         self.office: Office = request.app.state.office
         self.sign_in: SignIn = request.app.state.sign_in
+        self.readers: Readers = request.app.state.readers
         self.at = self.office.clock()
         cookies = request.cookies
         stored = open_session(self.office.vault, cookies.get(SESSION), self.at)

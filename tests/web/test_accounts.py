@@ -106,7 +106,8 @@ async def test_an_account_is_made_changed_and_removed_with_the_form_of_every_con
     assert page.css_first("input[name=holder]")
     fields = FORM | {
         "name": "Sklep", "holder": "anna", "own.smtp": "on", "own.sender": "on", "senders": "b@firma.example",
-        "always_use_name": "on", "sent_copy": "bcc", "own.incoming": "on", "incoming.host": "imap.firma.example",
+        "always_use_name": "on", "sent_copy": "bcc", "own.incoming": "on",
+        "incoming.host": "imap.firma.example",
         "incoming.protocol": "imap", "incoming.connection": "ssl_tls", "incoming.tls_verify": "on",
         "unsubscribe": "on", "unsubscribe.text.pl": "Nie chcę", "suppress_hard_bounces": "true",
     }  # fmt: skip

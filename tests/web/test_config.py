@@ -62,7 +62,8 @@ async def test_saving_what_is_shown_changes_nothing(signed_in, client, as_role):
         "senders": "b@firma.example", "sent_copy": "bcc", "name": "Faktury", "outgoing": False,
         "always_use_address": True, "suppress_hard_bounces": True,
         "incoming": {"protocol": "pop3", "host": "pop.firma.example", "connection": "starttls",
-                     "username": "u", "tls_verify": False, "timeout_ms": 5000, "enabled": False},
+                     "auth": "login", "username": "u", "tls_verify": False, "timeout_ms": 5000,
+                     "enabled": False},
         "unsubscribe": {"enabled": False, "reminders": True, "mailto": "nie@firma.example",
                         "text": {"pl": "Nie chcę", "fr": "Non"}},
         # What the form does not offer stays.

@@ -11,15 +11,18 @@ from app.web.screens.accounts import router as accounts_router
 from app.web.screens.audit import router as audit_router
 from app.web.screens.compose import router as compose_router
 from app.web.screens.config import router as config_router
+from app.web.screens.domains import router as domains_router
 from app.web.screens.explain import router as explain_router
 from app.web.screens.keys import router as keys_router
 from app.web.screens.messages import router as messages_router
 from app.web.screens.messages_one import router as message_router
 from app.web.screens.overview import router as overview_router
 from app.web.screens.password import router as password_router
+from app.web.screens.portable import router as portable_router
 from app.web.screens.probe import router as probe_router
 from app.web.screens.sign_in import router as sign_in_router
 from app.web.screens.start import router as start_router
+from app.web.screens.suppressions import router as suppressions_router
 from app.web.screens.system import router as system_router
 from app.web.screens.templates import router as templates_router
 from app.web.screens.templates_edit import router as editor_router
@@ -43,6 +46,9 @@ ROUTERS: Sequence[APIRouter] = (
     rights_router,
     consent_router,
     password_router,
+    domains_router,
+    portable_router,
+    suppressions_router,
     keys_router,
     audit_router,
     system_router,

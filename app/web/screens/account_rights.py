@@ -80,15 +80,15 @@ async def revoke(visit: TheVisit, account: str, form: TheForm) -> Response:
     path = _name_path(account)
     done = visit._("%(user)s may do nothing with it any more.") % {"user": user}
     has_ended = former.until is not None and former.until <= visit.at
-    undo = None if has_ended else (path, _write(visit, former))
+    undo = None if has_ended else (path, _write(former))
     return visit.go(path, done=done, undo=undo)
 
 
-def _write(visit: Visit, given: Grant) -> Mapping[str, str]:
+def _write(given: Grant) -> Mapping[str, str]:
     """Return the form that grants the same again."""
-    fields = {right: "on" for right in RIGHTS if getattr(given, right)}
+    fields: dict[str, str] = {right: "on" for right in RIGHTS if getattr(given, right)}
     if given.until is not None:
-        fields["until"] = f"{given.until.astimezone(visit.zone):%Y-%m-%d}"
+        fields["until"] = given.until.isoformat()
     return fields | {"user": given.user}
 
 

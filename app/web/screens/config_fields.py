@@ -104,7 +104,7 @@ def read_document_form(form: Form, stored: Mapping[str, Any], *, inherits: bool)
     """
     raw = {name: value for name, value in stored.items() if name not in _OFFERED}
     if not inherits or "own.smtp" in form:
-        raw["smtp"] = _read_server(form, "smtp", tuple(SMTP))
+        raw["smtp"] = read_server(form, "smtp", tuple(SMTP))
     if not inherits or "own.sender" in form:
         raw["sender"] = {
             name: form.get(f"sender.{name}") for name in SENDER if form.get(f"sender.{name}")
@@ -123,7 +123,7 @@ def read_document_form(form: Form, stored: Mapping[str, Any], *, inherits: bool)
     raw |= {name: form.get(name) == "true" for name in _FLAGS if form.get(name)}
     raw |= {name: True for name in _TICKS if name in form}
     if form.get("give_up_after_h").strip():
-        raw["give_up_after_h"] = _read_number(form.get("give_up_after_h"), float)
+        raw["give_up_after_h"] = read_number(form.get("give_up_after_h"), float)
     if form.get("attachment_password"):
         raw["attachment_password"] = form.get("attachment_password")
     elif "none.attachment_password" in form:
@@ -152,7 +152,7 @@ def _read_own(form: Form, stored: Mapping[str, Any]) -> dict[str, Any]:
         kept = stored.get("incoming", {}).items()
         raw["incoming"] = {
             **{name: value for name, value in kept if name not in _OFFERED_OF_INCOMING},
-            **_read_server(form, "incoming", _OFFERED_OF_INCOMING),
+            **read_server(form, "incoming", _OFFERED_OF_INCOMING),
             "enabled": False if "off.incoming" in form else None,
         }
     if form.get("unsubscribe"):
@@ -166,7 +166,8 @@ def _read_own(form: Form, stored: Mapping[str, Any]) -> dict[str, Any]:
     return raw
 
 
-def _read_server(form: Form, block: str, members: Sequence[str]) -> dict[str, Any]:
+def read_server(form: Form, block: str, members: Sequence[str]) -> dict[str, Any]:
+    """Return the members of a server's block that a form says."""
     server: dict[str, Any] = {}
     for name in members:
         given = form.get(f"{block}.{name}")
@@ -175,7 +176,7 @@ def _read_server(form: Form, block: str, members: Sequence[str]) -> dict[str, An
                 server[name] = given
         elif name in _NUMBERS:
             if given.strip():
-                server[name] = _read_number(given, _NUMBERS[name])
+                server[name] = read_number(given, _NUMBERS[name])
         elif name == "tls_verify":
             if f"{block}.{name}" not in form:
                 server[name] = False
@@ -187,7 +188,7 @@ def _read_server(form: Form, block: str, members: Sequence[str]) -> dict[str, An
     return server
 
 
-def _read_number(given: str, kind: type[int] | type[float]) -> object:
+def read_number(given: str, kind: type[int] | type[float]) -> object:
     """Return a number, or the text where it is none: then it is a fault, or a port's options."""
     text = given.strip().replace(",", ".") if kind is float else given.strip()
     try:
