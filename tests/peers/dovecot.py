@@ -120,8 +120,8 @@ def find_missing_dovecot() -> str | None:
 
 
 @contextlib.contextmanager
-def run_dovecot() -> Iterator[Dovecot]:
-    """Start it; stop it and remove its folder at the end."""
+def run_dovecot(more: str = "") -> Iterator[Dovecot]:
+    """Start it; stop it and remove its folder at the end. more: configuration beside its own."""
     folder = Path(tempfile.mkdtemp(prefix="awizo-dovecot-", dir="/tmp"))
     folder.chmod(0o755)
     for name in ("run", "mail", "certificates"):
@@ -135,7 +135,7 @@ def run_dovecot() -> Iterator[Dovecot]:
     values = {"folder": folder, "nobody": NOBODY, "certificate": certificate, "key": key, **ports}
     values["protocols"] = "imap pop3" if has_pop3 else "imap"
     text = CONF + POP3_CONF if has_pop3 else CONF
-    (folder / "conf").write_text(text.format(**values), encoding="utf-8")
+    (folder / "conf").write_text(text.format(**values) + more, encoding="utf-8")
     if not has_pop3:
         del ports["pop3"], ports["pop3s"]
     with (folder / "out").open("wb") as output:

@@ -50,11 +50,14 @@ class Provider:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 form = self.rfile.read(int(self.headers["content-length"])).decode()
-                status, text = provider.give(dict(parse_qsl(form)))
+                given = dict(parse_qsl(form))
+                is_asked = self.path == "/introspect"
+                status, text = (provider.introspect if is_asked else provider.give)(given)
                 body = text.encode()
                 self.send_response(status)
                 if 300 <= status < 400:
                     self.send_header("Location", provider.url + "/elsewhere")
+                self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 with contextlib.suppress(OSError):
@@ -105,6 +108,12 @@ class Provider:
         """The owner takes the consent back."""
         self.good.clear()
         self.valid.clear()
+
+    def introspect(self, form: dict[str, str]) -> tuple[int, str]:
+        """Tell a mail server whether an access token is good (RFC 7662)."""
+        active = form["token"] in self.valid
+        # Dovecot 2.3 wants the name in any case, else it calls this a temporary failure.
+        return 200, json.dumps({"active": active, "username": OWNER})
 
     def give(self, form: dict[str, str]) -> tuple[int, str]:
         """Answer a question to the token endpoint."""
