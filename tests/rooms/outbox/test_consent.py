@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from app.accounts.tables import audit
 from app.configuration.consent import begin_consent, grant, grant_application, take_answer
 from app.configuration.consent import find_client as find_oauth_client
-from app.configuration.load import load_account
+from app.configuration.load import load_account, open_incoming_password, open_password
 from app.configuration.model import SmtpSettings, StoredAccount
 from app.configuration.tables import consent
 from app.outbox.access import find_access_token
@@ -408,6 +408,17 @@ async def test_a_probe_logs_in_by_token_and_unsaved_values_never_get_it(
     await let_end(office, account_id)
     report = await probe(office, ADMIN, Wanted(mode="login", names_scope=True))
     assert (report.cause, report.failed_at) == ("token_unavailable", "token")
+
+
+async def test_the_passwords_of_a_mailbox_are_sealed_anew_as_well(office: Office) -> None:
+    incoming = {"protocol": "imap", "host": "127.0.0.1", "password": "skrzynka"}
+    account_id = await set_up(office, 25, password="tajne", config={"incoming": incoming})
+    office.vault.rotate()
+    assert await office.db.write(reseal_all, office.vault) == 2
+    assert await office.db.write(reseal_all, office.vault) == 0
+    stored = await load(office, account_id)
+    assert open_password(office.vault, stored) == "tajne"
+    assert open_incoming_password(office.vault, stored) == "skrzynka"
 
 
 async def test_tokens_are_sealed_in_the_database_and_sealed_anew_with_a_new_key(
