@@ -17,6 +17,7 @@ from app.api.consent import router as consent_router
 from app.api.describe import describe_api
 from app.api.domains import router as domains_router
 from app.api.events import router as events_router
+from app.api.inbox import router as inbox_router
 from app.api.keys import router as keys_router
 from app.api.messages import router as messages_router
 from app.api.oauth_callback import router as oauth_callback_router
@@ -48,6 +49,7 @@ ROUTERS: list[APIRouter] = [
     workers_router,
     messages_router,
     events_router,
+    inbox_router,
     webhooks_router,
     export_router,  # before the suppression that has this id
     import_router,

@@ -22,6 +22,7 @@ from app.configuration.model import ACCOUNT_SCOPE, StoredAccount
 from app.configuration.show import show_document
 from app.db import now
 from app.errors import Missing
+from app.inbox.standing import read_standing
 from app.outbox.follow import configuration_changed
 from app.outbox.health import name_state, read_health
 from app.outbox.manners import find_limits
@@ -90,6 +91,7 @@ def read_shown(tx: Connection, scope: Scope) -> tuple[StoredAccount, dict[str, A
         },
         "paused_at": show_instant(stored.paused_at),
         "consent": given and show_consent(given, at),
+        "mailbox": _show_mailbox(tx, stored),
     }
     known |= {
         "id": stored.id,
@@ -102,6 +104,19 @@ def read_shown(tx: Connection, scope: Scope) -> tuple[StoredAccount, dict[str, A
         known["user"] = stored.user_id
         known["active_scope"] = person.active_scope if person else "global"
     return stored, known | show_document(stored)
+
+
+def _show_mailbox(tx: Connection, stored: StoredAccount) -> dict[str, Any] | None:
+    standing = read_standing(tx, stored.id) if stored.incoming is not None else None
+    return standing and {
+        "synced_at": show_instant(standing.synced_at),
+        "unread": standing.unread,
+        "next_try_at": show_instant(standing.next_try_at),
+        "failed_at": show_instant(standing.failed_at),
+        "cause": standing.cause,
+        "detail": standing.detail,
+        "advice": standing.advice,
+    }
 
 
 def show_consent(given: Consent, at: datetime) -> dict[str, Any]:

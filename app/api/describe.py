@@ -86,6 +86,7 @@ are lists of objects. Times have an offset; answers are UTC. Lists are `?limit=&
 _TAGS = [
     {"name": "sending", "description": "Send one message or a batch."},
     {"name": "messages", "description": "Follow, cancel, retry, release and resend messages."},
+    {"name": "inbox", "description": "What came in: answers, reports, and what they are about."},
     {"name": "configuration", "description": "What a scope has set; what a send would use."},
     {"name": "accounts", "description": "Every mail account, who may use it, and as whom."},
     {"name": "domains", "description": "Servers entered once for every address of a domain."},

@@ -121,6 +121,7 @@ SHOWN = frozenset(
         "active_scope",
         "state",
         "trouble",
+        "mailbox",
         "slowed",
         "limits",
         "paused_at",
@@ -297,6 +298,22 @@ def describe_answer() -> dict[str, Any]:
                 "detail": {"type": "string"},
                 "failed_at": instant,
                 "next_try_at": instant,
+            },
+        },
+        "mailbox": {
+            "type": ["object", "null"],
+            "description": "How collecting stands; null where nothing is collected.",
+            "properties": {
+                "synced_at": instant,
+                "unread": {"type": ["integer", "null"], "description": "With `mode: check`."},
+                "next_try_at": instant,
+                "failed_at": instant,
+                "cause": {"type": ["string", "null"], "examples": ["credentials_refused"]},
+                "detail": {"type": ["string", "null"], "description": "In the server's words."},
+                "advice": {
+                    "type": ["object", "null"],
+                    "description": "What to do about it: `pl`, `fr`, `en`.",
+                },
             },
         },
         "slowed": {

@@ -28,6 +28,10 @@ DRAFT = {"mode": "draft", "sender": {"address": "faktury@firma.example"}}
 TEMPLATE = {"subject": "{numer}", "body": "x"}
 LETTER = {"to": "a@x.example", "subject": "s", "body": "b"}
 ROWS = [
+    Row("GET", "/inbox", 200, 200, 200, 403),
+    Row("GET", "/inbox/unknown", 404, 404, 404, 403),
+    Row("GET", "/inbox/unknown/raw", 404, 404, 404, 403),
+    Row("POST", "/inbox/unknown/handled", 404, 404, 404, 403, {"note": "called back"}),
     Row("GET", "/keys", 200, 403, 403, 403),
     Row("POST", "/keys", 201, 403, 403, 403, {"role": "probe", "name": "new"}),
     Row("DELETE", "/keys/unknown", 404, 403, 403, 403),
