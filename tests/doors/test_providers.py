@@ -203,7 +203,7 @@ async def test_a_flood_of_records_is_bounded(ask, zone):
 async def test_a_question_that_gets_no_answer_does_not_take_the_others_along():
     zone = Zone([("firma.example", "MX", ["0 mx.firma.example."])], silent=[SUBMISSIONS])
     with serve_names(zone) as server:
-        records = await look_up_services("firma.example", NameServer(*server), timeout_s=0.2)
+        records = await look_up_services("firma.example", NameServer(*server), timeout_s=1)
     assert (records.mx, records.mx_trouble) == (("mx.firma.example",), None)
     assert (records.srv, records.srv_trouble) == ((), "the name server did not answer in time")
 
