@@ -16,6 +16,7 @@ from app.accounts.caller import Caller
 from app.configuration.tables import account
 from app.db import Database, Json, UtcInstant, new_id, now
 from app.errors import Conflict
+from app.inbox.reports import apply_report
 from app.mime.address import Mailbox
 from app.outbox.again import release, retry
 from app.outbox.cancel import cancel
@@ -131,6 +132,13 @@ def claim_suppressed(tx: Connection, message_id: str) -> None:
     claim_due(tx, message_id)
 
 
+def report(tx: Connection, message_id: str, *actions: str) -> None:
+    row = lock_message(tx, message_id)
+    told = [{"action": action, "final_recipient": ADDRESS} for action in actions]
+    said = {"kind": "dsn", "recipients": told, "disposition": None}
+    apply_report(tx, row, new_id(), said, now(tx))
+
+
 @pytest.fixture
 def happenings(tmp_path: Path) -> dict[str, Callable[[Connection, str], Any]]:
     """What the first column of the table names, as something done to a message."""
@@ -152,6 +160,11 @@ def happenings(tmp_path: Path) -> dict[str, Callable[[Connection, str], Any]]:
         ),
         "a worker claims it, its address suppressed meanwhile": claim_suppressed,
         "`DELETE /recipients/{address}`": lambda tx, it: erase(tx, ADMIN, mailbox),
+        "a report: delivered": lambda tx, it: report(tx, it, "delivered"),
+        "a report: failed": lambda tx, it: report(tx, it, "failed"),
+        "a report: relayed, delayed, expanded or displayed": lambda tx, it: report(
+            tx, it, "relayed", "delayed", "expanded", "displayed"
+        ),
     }
 
 

@@ -19,7 +19,7 @@ def read_answer(read: Incoming) -> str:
 def describe(read: Incoming, answer: str, at: datetime) -> dict[str, Any]:
     """Return the columns of ``incoming`` that the mail itself fills."""
     sender = read.from_
-    values = {
+    values: dict[str, Any] = {
         "kind": read.kind,
         "message_id": read.message_id or None,
         "in_reply_to": " ".join(read.in_reply_to) or None,
@@ -42,7 +42,8 @@ def describe(read: Incoming, answer: str, at: datetime) -> dict[str, Any]:
         ],
         "report": _describe_report(read),
     }
-    return _clean(values) | {"sent_at": read.date, "received_at": at}
+    clean: dict[str, Any] = _clean(values)
+    return clean | {"sent_at": read.date, "received_at": at}
 
 
 def _describe_report(read: Incoming) -> dict[str, Any] | None:

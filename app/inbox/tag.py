@@ -20,14 +20,14 @@ _TAG = re.compile(rf"{PREFIX}([0-9a-z]{{26}})([a-z2-7]{{{_SIGNATURE_CHARS}}})(?!
 def make_tag(vault: Vault, message_id: str) -> str:
     """Return the tag of a message."""
     key_id = vault.active_key_id
-    return f"{PREFIX}{message_id.lower()}{_sign(vault, message_id, key_id)}"
+    return f"{PREFIX}{message_id}{_sign(vault, message_id, key_id)}"
 
 
 def read_tag(vault: Vault, address: str) -> str | None:
     """Return the message whose tag stands in the local part of an address; None: none of ours."""
     local_part = address.rpartition("@")[0].lower()
     for match in _TAG.finditer(local_part):
-        message_id = match[1].upper()
+        message_id = match[1]
         for key_id in vault.key_ids:
             signature = _sign(vault, message_id, key_id)
             if hmac.compare_digest(signature.encode(), match[2].encode()):
