@@ -262,9 +262,10 @@ def _explain(step: str, error: Exception) -> SessionFailed:
     if isinstance(error, OSError):
         return SessionFailed(classify_error(step, error), step, None, describe(error))
     said = shorten(escape(str(error)))
+    if "socket error" in said:  # also where IMAPClient makes a refused login of it
+        return SessionFailed("connection_lost", step, None, said)
     if isinstance(error, imaplib.IMAP4.abort):
-        lost = "EOF" in said or "socket error" in said
-        return SessionFailed("connection_lost" if lost else "protocol_error", step, None, said)
+        return SessionFailed("protocol_error", step, None, said)
     if not isinstance(error, imaplib.IMAP4.error):
         return SessionFailed("protocol_error", step, None, said or type(error).__name__)
     if step == "greeting":
