@@ -152,7 +152,8 @@ async def _pass_beside(
         for each in range(tarpits):
             user = f"stuck-{number}-{each}"
             await configure(office, user, port=tarpit.port, timeout_ms=60_000)
-            for _ in range(office.settings.connections_per_account):
+            # A carrier that hangs has one message on the wire and the next one in hand.
+            for _ in range(2 * office.settings.connections_per_account):
                 await send(office, user=user)
         await hold_back(office, port)
         await fill(office, count)
