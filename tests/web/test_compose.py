@@ -228,3 +228,33 @@ async def test_what_is_no_form_is_refused(writer, content, media_type):
         f"{PAGE}/send", content=content, headers={"Content-Type": media_type}
     )
     assert answer.status_code in (400, 415)
+
+
+async def test_the_account_and_from_are_chosen_among_those_that_may_be_used(
+    writer, signed_in, client, as_role, list_sent
+):
+    headers = as_role("admin")
+    own = {
+        "name": "Windykacja",
+        "sender": {"address": "windykacja@firma.example"},
+        "senders": "naleznosci@firma.example",
+    }
+    account = (await client.post("/accounts", json=own, headers=headers)).json()["id"]
+    page = await writer.open(account=account)
+    assert f'<option value="{account}" selected>Windykacja' in page
+    assert '<option value="naleznosci@firma.example">' in page
+    answer = await writer.post("send", **LETTER, account=account, sender="naleznosci@firma.example")
+    assert answer.status_code == 303, answer.text
+    (sent,) = await list_sent()
+    raw = await client.get(f"/messages/{sent['id']}/raw", headers=headers)
+    assert "naleznosci@firma.example" in read_mail(raw.content)["From"]
+    answer = await writer.post("send", **LETTER, account=account, sender="obcy@firma.example")
+    assert answer.status_code == 403 and 'id="e-sender"' in answer.text
+    anna = Writer(await signed_in("anna"))
+    assert account not in await anna.open()
+    answer = await anna.post("send", **LETTER, account=account)
+    assert answer.status_code == 403 and len(await list_sent()) == 1
+    right = {"send": True, "until": "2099-01-01T00:00:00Z"}
+    await client.put(f"/accounts/{account}/rights/anna", json=right, headers=headers)
+    assert f'<option value="{account}">Windykacja' in await anna.open()
+    assert (await anna.post("send", **LETTER, account=account)).status_code == 303

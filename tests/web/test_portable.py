@@ -16,9 +16,9 @@ GLOBAL = {
 }
 
 
-async def post(browser, document=None, **fields):
+async def post(browser, file=None, **fields):
     token = _CSRF.search((await browser.get(PATH)).text)[1]
-    content = {"file": ("awizo.json", document)} if document is not None else {"file": ("", b"")}
+    content = {"file": ("awizo.json", file)} if file is not None else {"file": ("", b"")}
     return await browser.post(f"{PATH}/import", data={"csrf": token, **fields}, files=content)
 
 
@@ -45,6 +45,7 @@ async def test_the_difference_is_seen_before_it_is_applied(signed_in, client, as
         each.attributes["name"]: each.attributes["value"]
         for each in page.css("input[type=hidden][name=document], input[name=seen]")
     }
+    assert hidden["seen"], hidden.keys()
     answer = await post(browser, **hidden)
     assert answer.status_code == 303, list_texts(LexborHTMLParser(answer.text), "main")
     shown = (await client.get("/config/global", headers=as_role("admin"))).json()

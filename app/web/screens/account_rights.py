@@ -18,14 +18,9 @@ from app.web.form import Filled, TheForm, place_faults
 from app.web.screens.accounts import RIGHT_WORDS
 from app.web.screens.config import name_account
 from app.web.visit import TheVisit, Visit
-from app.web.words import mark
 
 router = APIRouter()
 _POINTERS = {"/user": "user", "/until": "until", "/rights": "rights"}
-_WORDS = {
-    "holder_has_all": mark("The holder of the account may do all of it."),
-    "until_passed": mark("Give a day to come."),
-}
 
 
 @router.get("/accounts/{account}/rights")
@@ -58,9 +53,8 @@ async def grant(visit: TheVisit, account: str, form: TheForm) -> Response:
 
         await visit.office.db.write(run)
     except Refused as error:
-        words = {**say_all(visit), **{code: visit._(text) for code, text in _WORDS.items()}}
         names = {**_POINTERS, "": "user"}
-        filled = Filled(form.values(), place_faults(error.faults, names, words))
+        filled = Filled(form.values(), place_faults(error.faults, names, say_all(visit)))
         return await _show(visit, account, filled, error.status)
     return visit.go(_name_path(account), done=visit._("Granted to %(user)s.") % {"user": user})
 

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from app.accounts.people import check_user_id
 from app.configuration.list_templates import list_templates
+from app.configuration.model import StoredAccount
 from app.configuration.resolve import Resolved, look_up
 from app.configuration.templates import FoundTemplate, find_template, prefer_languages
 from app.errors import AwizoError, Missing, Refused
@@ -26,6 +27,7 @@ from app.templates_engine.render import Rendered
 from app.web.faults import say_all
 from app.web.form import Filled
 from app.web.frame import frame_html, frame_lines, frame_text
+from app.web.screens.accounts import list_sendable
 from app.web.screens.compose_form import (
     MACRO,
     Letter,
@@ -36,11 +38,12 @@ from app.web.screens.compose_form import (
     uses_documents,
 )
 from app.web.screens.compose_send import send_order
+from app.web.screens.config import name_account
 from app.web.visit import TheVisit, Visit
 from app.web.words import mark
 
 router = APIRouter()
-_CHOICES = ("user", "template", "language", "level")
+_CHOICES = ("user", "account", "sender", "template", "language", "level")
 _SECRETS = ("attachment_password", "smtp_password")  # typed anew, never written into a page
 IMPORTANCES: Mapping[str, str] = {
     "": mark("As configured"),
@@ -57,13 +60,15 @@ PROTECTIONS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class _Ground:
-    """What can be chosen, and what was. found: None for a letter without a template."""
+    """What can be chosen, and what was. found: None for a letter without a template. accounts: those
+    that may be sent with."""
 
     resolved: Resolved | None
     names: list[str]
     languages: list[str]
     language: str
     found: FoundTemplate | None
+    accounts: list[StoredAccount]
 
 
 @router.get("/compose")
@@ -158,7 +163,8 @@ def _refill(visit: Visit, letter: Letter, error: AwizoError) -> Filled:
     for fault in error.faults:
         errors.setdefault(name_field(fault.pointer), words.get(fault.code) or fault.detail)
     if not errors:
-        errors[""] = words.get(error.code) or error.detail
+        place = {"sender_not_allowed": "sender", "account_not_allowed": "account"}
+        errors[place.get(error.code, "")] = words.get(error.code) or error.detail
     values = letter.form.values()
     if error.code == "idempotency_key_reused":
         # Once was sent already; what stands here now is another letter.
@@ -179,7 +185,8 @@ async def _show(visit: Visit, form: Filled, status: int = 200) -> Response:
         ground = await visit.office.db.read(_read_ground, visit, values)
     except Refused as error:  # no such user
         errors["user"] = error.detail
-        ground = await visit.office.db.read(_read_ground, visit, values | {"user": ""})
+        nobodys = values | {"user": "", "account": ""}
+        ground = await visit.office.db.read(_read_ground, visit, nobodys)
     found = ground.found
     values["language"] = found.language if found else values.get("language") or ground.language
     writes = found is None or values.get("changed") == "on"
@@ -193,6 +200,11 @@ async def _show(visit: Visit, form: Filled, status: int = 200) -> Response:
         writes=writes,
         is_changed=found is not None and writes,
         templates=[("", visit._("Without a template")), *((name, name) for name in ground.names)],
+        accounts=[
+            ("", visit._("The one that is active")),
+            *((each.id, name_account(each.document) or each.scope) for each in ground.accounts),
+        ],
+        senders=_list_senders(visit, ground, values),
         languages_of_mail=[(each, each) for each in ground.languages],
         macros=[] if found is None else _list_fields(visit, ground, found),
         asks_documents=found is not None and uses_documents(found),
@@ -207,7 +219,9 @@ async def _show(visit: Visit, form: Filled, status: int = 200) -> Response:
 def _read_ground(tx: Connection, visit: Visit, values: Mapping[str, str]) -> _Ground:
     given = values.get("user", "").strip()
     user = visit.caller.acts_as(check_user_id(given) if given else None)
-    resolved = look_up(tx, user)
+    accounts = list_sendable(tx, visit.caller, user)
+    account = values.get("account", "")
+    resolved = look_up(tx, user, account if account in {each.id for each in accounts} else None)
     listed = list_templates(tx, user)
     name, level = values.get("template", ""), values.get("level", "")
     languages = {
@@ -229,7 +243,21 @@ def _read_ground(tx: Connection, visit: Visit, values: Mapping[str, str]) -> _Gr
         sorted(languages or {*BUILTIN_LANGUAGES, preferred[0]}),
         preferred[0],
         found,
+        accounts,
     )
+
+
+def _list_senders(
+    visit: Visit, ground: _Ground, values: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """Return who may stand in From with the chosen account; [] where there is no choice."""
+    wanted = values.get("account") or (ground.resolved.scope_account_id if ground.resolved else "")
+    document = next((each.document for each in ground.accounts if each.id == wanted), {})
+    if not document.get("senders") or document.get("always_use_address"):
+        return []
+    own = document.get("sender", {}).get("address") or visit._("As configured")
+    others = [each["address"] for each in document["senders"]]
+    return [("", own), *((each, each) for each in others)]
 
 
 def _list_fields(visit: Visit, ground: _Ground, found: FoundTemplate) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser, par
 
 from app.configuration.templates import FoundTemplate
 from app.errors import Fault, Malformed, Unsupported
-from app.mime.address import Mailbox, parse_mailboxes
+from app.mime.address import Mailbox, parse_mailbox, parse_mailboxes
 from app.mime.outgoing import parse_media_type
 from app.mime.protect import Plain
 from app.outbox.order import Order, Reference
@@ -36,6 +36,8 @@ _FIELDS = {
     **{f"/{name}": name for name in ("to", "cc", "bcc", "reply_to", "template", "language")},
     **{f"/{name}": name for name in ("subject", "body", "documents", "send_at", "smtp_password")},
     **{f"/{name}": name for name in ("attachment_password", "importance")},
+    "/account": "account",
+    "/from": "sender",
     "/attachments": "files",
     "/reference/type": "reference",
     "/reference/number": "reference",
@@ -118,6 +120,8 @@ def read_order(visit: Visit, letter: Letter) -> tuple[Order, list[Fault]]:
         bcc=boxes["bcc"],
         reply_to=boxes["reply_to"] or None,
         user=visit.caller.acts_as(form.get("user").strip() or None),
+        account=form.get("account") or None,
+        sender=_read_sender(form, faults),
         template=None if writes else template,
         level=int(form.get("level")) if form.get("level") in ("2", "3") else 1,
         language=form.get("language") or None,
@@ -172,6 +176,14 @@ def _read_boxes(form: Form, name: str, faults: list[Fault]) -> tuple[Mailbox, ..
     found, wrong = parse_mailboxes(form.get(name), f"/{name}")
     faults += wrong
     return tuple(found)
+
+
+def _read_sender(form: Form, faults: list[Fault]) -> Mailbox | None:
+    if not form.get("sender"):
+        return None
+    found, wrong = parse_mailbox(form.get("sender"), "/from")
+    faults += wrong
+    return found
 
 
 def _read_macros(form: Form) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from fastapi import APIRouter, Response
 from sqlalchemy.engine import Connection
 
 from app.configuration import domains
+from app.configuration.domain import Domain
 from app.configuration.domains import DOMAIN_INCOMING, DOMAIN_SMTP, Touched, read_name
 from app.configuration.find_domain import find_domain
-from app.configuration.model import Domain
 from app.errors import Fault, Missing, Refused, Stale
 from app.outbox.follow import configuration_changed
 from app.web.faults import say, say_all

@@ -9,11 +9,9 @@ from app.outbox.follow import configuration_changed
 from app.web.faults import say_all
 from app.web.form import Filled, TheForm, place_faults
 from app.web.visit import Guest, TheGuest
-from app.web.words import mark
 
 router = APIRouter()
 _POINTERS = {"/password": "password", "/smtp/password": "password"}
-_WORDS = {"not_ascii": mark("This server takes letters without accents, digits and signs only.")}
 
 
 @router.get("/password/{token}")
@@ -36,8 +34,8 @@ async def enter(guest: TheGuest, token: str, form: TheForm) -> Response:
     try:
         address = await guest.office.db.write(run)
     except Refused as error:
-        words = {**say_all(guest), **{code: guest._(text) for code, text in _WORDS.items()}}
-        return await _show(guest, token, Filled({}, place_faults(error.faults, _POINTERS, words)))
+        errors = place_faults(error.faults, _POINTERS, say_all(guest))
+        return await _show(guest, token, Filled({}, errors))
     except Missing:
         return guest.render("password.html", 404, found=None, form=Filled(), entered="")
     guest.office.db.ring()

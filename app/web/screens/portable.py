@@ -107,7 +107,7 @@ def _show(
     status: int = 200,
 ) -> Response:
     changes = [each for each in done.changes if each.kind in ("created", "changed")] if done else []
-    kinds = [each.kind for each in done.changes] if done else []
+    kinds: list[str] = [each.kind for each in done.changes] if done else []
     return visit.render(
         "portable.html",
         status,

@@ -33,14 +33,6 @@ REASONS = {
     "hard_bounce": mark("the address does not exist"),
     "complaint": mark("complained"),
 }
-_WORDS = {
-    "expires_at_passed": mark("Give a day to come."),
-    "account_not_found": mark("There is no such account."),
-    "invalid_scope": mark("Give global, users/ and an id, or accounts/ and an id."),
-    "malformed_csv": mark("This is no table in UTF-8."),
-    "malformed_json": mark("This is no JSON."),
-    "columns_missing": mark("The first line has to name the columns, address among them."),
-}
 
 
 @router.get("/suppressions")
@@ -79,7 +71,7 @@ async def add(visit: TheVisit, form: TheForm) -> Response:
         done = await _write(visit, entries, alone=True)
     except Refused as error:
         names = _POINTERS | {"/0/expires_at": "until"}
-        filled = Filled(form.values(), place_faults(error.faults, names, _say(visit)))
+        filled = Filled(form.values(), place_faults(error.faults, names, say_all(visit)))
         return await _show(visit, filled, status=error.status)
     words = visit._("%(address)s gets no more mail.") % {"address": entries[0].address.address}
     stopped = visit.ngettext(
@@ -102,7 +94,7 @@ async def bring_in(visit: TheVisit, letter: TheLetter) -> Response:
         entries = await asyncio.to_thread(_read, visit, media_type, file.content)
         done = await _write(visit, entries)
     except AwizoError as error:
-        words = _say(visit)
+        words = say_all(visit)
         told = [
             f"{each.pointer.lstrip('/') or '–'}: {words.get(each.code) or each.detail}"
             for each in error.faults[:_MOST_SHOWN]
@@ -157,10 +149,6 @@ async def _write(visit: Visit, entries: list[Entry], *, alone: bool = False) -> 
     return done
 
 
-def _say(visit: Visit) -> dict[str, str]:
-    return {**say_all(visit), **{code: visit._(text) for code, text in _WORDS.items()}}
-
-
 def _read_wished(visit: Visit) -> tuple[Wished, dict[str, str], str]:
     """Return what the list is narrowed to, as it was typed too, and what is wrong with it."""
     query = visit.request.query_params
@@ -170,7 +158,7 @@ def _read_wished(visit: Visit) -> tuple[Wished, dict[str, str], str]:
         try:
             address = read_address(given["address"])
         except Refused as error:
-            wrong = _say(visit).get(error.code) or error.detail
+            wrong = say_all(visit).get(error.code) or error.detail
     active = {"active": True, "ended": False}.get(given["state"])
     reason = given["reason"] if given["reason"] in REASONS else None
     scope = given["scope"] if visit.caller.user is None else ""
