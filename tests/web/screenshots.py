@@ -62,6 +62,25 @@ async def tell(api: httpx.AsyncClient, port: int) -> dict[str, str]:
     await _put(api, "/config/users/anna", own | {"sender": {"address": "anna@firma.example"}})
     await _put(api, "/config/users/piotr", {"sender": {"address": "piotr@firma.example"}})
     await _put(api, "/users/piotr", {"name": "Piotr Nowak", "language": "pl"})
+    group = {
+        "name": "Windykacja",
+        "smtp": {"host": "smtp.firma.example", "username": "windykacja@firma.example"},
+        "sender": {"address": "windykacja@firma.example"},
+        "senders": "naleznosci@firma.example",
+        "incoming": {"host": "imap.firma.example"},
+    }
+    made = (await api.post("/accounts", json=group)).json()["id"]
+    await _put(api, f"/accounts/{made}/rights/piotr", {"manage": True})
+    until = {"send": True, "until": "2099-08-31T21:59:59Z"}
+    await _put(api, f"/accounts/{made}/rights/anna", until)
+    servers = {"smtp": {"host": "smtp.firma.example", "connection": "starttls"}}
+    await _put(api, "/domains/firma.example", servers)
+    for each in (
+        {"address": "szef@klient.example", "note": "Telefonicznie, 22 listopada"},
+        {"address": "biuro@dawny.example", "reason": "hard_bounce"},
+        {"address": "anna@sklep.example", "scope": "users/anna", "reason": "unsubscribed"},
+    ):
+        (await api.post("/suppressions", json=each)).raise_for_status()
     for subject in ("Faktura {numer}", "Dokument {numer} z dnia {z dnia}"):
         given = {"subject": subject, "body": HTML.replace("Faktura", subject.partition(" ")[0])}
         await _put(api, "/config/global/templates/document?language=pl", given)
@@ -86,7 +105,7 @@ async def tell(api: httpx.AsyncClient, port: int) -> dict[str, str]:
         if (await api.get(f"/messages/{sent}")).json()["status"] == "sent":
             break
         await asyncio.sleep(0.05)
-    return {"sent": sent}
+    return {"sent": sent, "account": made}
 
 
 async def _put(api: httpx.AsyncClient, path: str, given: dict[str, Any]) -> None:
@@ -181,6 +200,26 @@ async def take_all(page: Page, folder: Path, language: str, ids: dict[str, str],
     frame = page.frame_locator("#frames iframe:not(.is-loading)")
     await frame.get_by_text("FV 7/2026").first.wait_for()
     await shoot("08-compose")
+    account = f"/ui/accounts/{ids['account']}"
+    await shoot("11-accounts", "/ui/accounts")
+    await shoot("11-account", account)
+    await shoot("11-account-new", "/ui/accounts/new")
+    await shoot("11-rights", f"{account}/rights")
+    await page.goto(account)
+    await page.locator("form[action$='password-link']").evaluate("form => form.submit()")
+    await page.locator("#fresh").wait_for()
+    await shoot("11-link")
+    link = await page.locator("#fresh").inner_text()
+    await shoot("11-password", link[link.index("/ui/") :])
+    await shoot("11-password-wrong", "/ui/password/nonsense")
+    await shoot("12-domains", "/ui/domains")
+    await page.goto("/ui/domains/edit?name=firma.example")
+    await page.locator("[name='smtp.host']").fill("smtp2.firma.example")
+    await page.locator(".save button").click()
+    await page.locator("[name=seen]").wait_for()
+    await shoot("12-domain")
+    await shoot("13-suppressions", "/ui/suppressions")
+    await shoot("14-portable", "/ui/portable")
     await shoot("09-keys", "/ui/keys")
     await shoot("09-audit", "/ui/audit")
     await shoot("09-system", "/ui/system")

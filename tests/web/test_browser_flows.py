@@ -143,3 +143,49 @@ async def test_everything_is_reached_by_keyboard(page):
         assert outline != "none", name
         reached.add(name)
     assert {"smtp.host", "smtp.port", "bcc", "macros", "Save", "Test", "probe.mode"} <= reached
+
+
+async def test_an_account_is_made_shared_and_its_owner_enters_the_password(page, open_page, api):
+    common = {"smtp": {"host": "127.0.0.1"}, "sender": {"address": "faktury@firma.example"}}
+    assert (await api.put("/config/global", json=common)).is_success
+    await page.goto("/ui/accounts")
+    await page.get_by_role("button", name="New account").click()
+    await page.get_by_label("Name of the account").fill("Windykacja")
+    await page.get_by_label("A mail server of their own").check()
+    await page.get_by_label("Mail server", exact=True).fill("smtp.firma.example")
+    await page.get_by_label("User name", exact=True).fill("windykacja")
+    await page.get_by_label("A sender of their own").check()
+    await page.get_by_label("Sender's address", exact=True).fill("windykacja@firma.example")
+    assert not await page.get_by_label("Server of the mailbox").is_visible()
+    await page.get_by_label("It has a mailbox").check()
+    await page.get_by_label("Server of the mailbox", exact=True).fill("imap.firma.example")
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await page.get_by_text("Mail waits for the password of this account.").wait_for()
+    assert await find_serious(page) == []
+    await page.get_by_text("Let its owner enter the password").click()
+    await page.get_by_role("button", name="Make the link").click()
+    link = await page.locator("#fresh").inner_text()
+    assert await find_serious(page) == []
+    owner = await open_page(java_script_enabled=False)
+    await owner.context.clear_cookies()
+    await owner.goto(link)
+    assert "windykacja@firma.example" in await owner.locator("main").inner_text()
+    await owner.get_by_label("Password").fill("tajne hasło")
+    await owner.keyboard.press("Enter")
+    await owner.get_by_text("is stored, and mail that waited for it goes on").wait_for()
+    await owner.goto(link)
+    await owner.get_by_text("This link is not valid, was used, or is too old.").wait_for()
+    await page.get_by_role("link", name="Back to the account").click()
+    await page.get_by_role("link", name="Rights").click()
+    await page.get_by_label("To whom (user id)").fill("anna")
+    await page.get_by_label("Last day").fill("2099-08-31")
+    await page.get_by_role("button", name="Grant").click()
+    await page.get_by_text("Granted to anna.").wait_for()
+    assert await find_serious(page) == []
+    await page.get_by_role("button", name="Revoke anna").click()
+    await page.get_by_role("button", name="Undo").click()
+    await page.get_by_text("Granted to anna.").wait_for()
+    (shown,) = (await api.get("/accounts?q=Windykacja")).json()["data"]
+    assert (shown["state"], shown["incoming"]) == ("active", True)
+    (right,) = (await api.get(f"/accounts/{shown['id']}/rights")).json()["data"]
+    assert (right["user"], right["until"]) == ("anna", "2099-08-31T21:59:59Z")

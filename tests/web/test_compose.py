@@ -246,8 +246,8 @@ async def test_the_account_and_from_are_chosen_among_those_that_may_be_used(
     answer = await writer.post("send", **LETTER, account=account, sender="naleznosci@firma.example")
     assert answer.status_code == 303, answer.text
     (sent,) = await list_sent()
-    raw = await client.get(f"/messages/{sent['id']}/raw", headers=headers)
-    assert "naleznosci@firma.example" in read_mail(raw.content)["From"]
+    mail = await read_mail(client, headers, sent["id"])
+    assert "naleznosci@firma.example" in mail["From"]
     answer = await writer.post("send", **LETTER, account=account, sender="obcy@firma.example")
     assert answer.status_code == 403 and 'id="e-sender"' in answer.text
     anna = Writer(await signed_in("anna"))
