@@ -108,7 +108,9 @@ def read_shown(tx: Connection, scope: Scope) -> tuple[StoredAccount, dict[str, A
 
 def _show_mailbox(tx: Connection, stored: StoredAccount) -> dict[str, Any] | None:
     standing = read_standing(tx, stored.id) if stored.incoming is not None else None
-    return standing and {
+    if standing is None:
+        return None
+    return {
         "synced_at": show_instant(standing.synced_at),
         "unread": standing.unread,
         "next_try_at": show_instant(standing.next_try_at),
