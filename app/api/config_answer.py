@@ -16,10 +16,10 @@ from app.accounts.people import read_person
 from app.api.body import show_instant
 from app.api.scope import Scope
 from app.configuration.consent_state import Consent
-from app.configuration.document import describe_answer
 from app.configuration.load import find_account
 from app.configuration.model import ACCOUNT_SCOPE, StoredAccount
 from app.configuration.show import show_document
+from app.configuration.shown_document import describe_answer
 from app.db import now
 from app.errors import Missing
 from app.inbox.standing import read_standing
