@@ -22,6 +22,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
+from app.__main__ import find_loop, rest_memory
 from app.configuration.switch import pause
 from app.logs import set_up_logs
 from app.outbox.office import Office
@@ -71,6 +72,7 @@ async def deliver(url: str, port: int, connections: int) -> None:
         set_up_logs(office.settings)
         await hold_back(office, port)
         async with Worker(office).running():
+            rest_memory()
             answer("ready")
             while (told := await read_line()) is not None:
                 count, size, html = told
@@ -157,6 +159,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["deliver"]:
-        asyncio.run(deliver(sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
+        with asyncio.Runner(loop_factory=find_loop()) as runner:  # as a worker runs
+            runner.run(deliver(sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
     else:
         main()

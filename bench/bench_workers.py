@@ -25,6 +25,7 @@ from typing import Any
 
 from sqlalchemy import func, select, text, update
 
+from app.__main__ import find_loop, rest_memory
 from app.logs import set_up_logs
 from app.outbox.office import Office
 from app.outbox.tables import BATCH, attempt, message
@@ -48,8 +49,6 @@ from tests.flows.house import Process, build, configuration
 from tests.flows.peer import Late, Taken, serve
 from tests.rooms.outbox.desk import configure, send
 
-_ROUNDS = 3
-
 
 async def work(url: str) -> None:
     """Be a worker for as long as told each time."""
@@ -59,6 +58,7 @@ async def work(url: str) -> None:
         answer(os.getpid())
         while await read_line() is not None:
             async with Worker(office).running():
+                rest_memory()
                 answer("works")
                 await read_line()
             answer("rests")
@@ -334,7 +334,7 @@ def main() -> None:
     parser.add_argument("benches", nargs="*", default=list(BENCHES))
     parser.add_argument("--engines", nargs="+", default=["sqlite", "postgres"])
     parser.add_argument("-n", "--messages", type=int, default=600)
-    parser.add_argument("--rounds", type=int, default=_ROUNDS)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=10_000)
     parser.add_argument("--large", type=int, default=250)
     options = parser.parse_args()
@@ -344,6 +344,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["work"]:
-        asyncio.run(work(sys.argv[2]))
+        with asyncio.Runner(loop_factory=find_loop()) as runner:  # as a worker runs
+            runner.run(work(sys.argv[2]))
     else:
         main()
