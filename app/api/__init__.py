@@ -18,6 +18,7 @@ from app.api.describe import describe_api
 from app.api.domains import router as domains_router
 from app.api.events import router as events_router
 from app.api.inbox import router as inbox_router
+from app.api.inbox_forward import router as inbox_forward_router
 from app.api.keys import router as keys_router
 from app.api.messages import router as messages_router
 from app.api.oauth_callback import router as oauth_callback_router
@@ -50,6 +51,7 @@ ROUTERS: list[APIRouter] = [
     messages_router,
     events_router,
     inbox_router,
+    inbox_forward_router,
     webhooks_router,
     export_router,  # before the suppression that has this id
     import_router,

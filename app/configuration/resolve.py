@@ -17,6 +17,7 @@ from app.accounts.people import Person
 from app.accounts.tables import person as person_table
 from app.configuration.account_rights import may_send
 from app.configuration.closing import list_closing
+from app.configuration.correspondence import CORRESPONDENCE
 from app.configuration.domain import find_largest_attachment
 from app.configuration.load import (
     ACCOUNTS,
@@ -110,6 +111,7 @@ class Resolved:
     origins: Mapping[str, str]
     closing: tuple[ClosingText, ...]
     sent_copy: SentCopy = "off"
+    correspondence: Mapping[str, Any] = field(default_factory=dict)
 
 
 def resolve(
@@ -260,6 +262,9 @@ def combine(user: str | None, person: Person | None, layers: Sequence[StoredAcco
         origins=origins,
         closing=list_closing(person, layers),
         sent_copy=choose_sent_copy(own, server.settings),
+        correspondence={
+            name: own.document[name] for name in CORRESPONDENCE if name in own.document
+        },
     )
 
 

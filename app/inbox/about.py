@@ -12,7 +12,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.engine import Connection
 
 from app.configuration.model import StoredAccount
-from app.inbox.tag import read_tag
+from app.outbox.document_tag import read_tag
 from app.mime.incoming import Incoming
 from app.mime.tags import find_tags
 from app.outbox.identity import read_signed_id

@@ -7,7 +7,7 @@ has the member.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -101,6 +101,11 @@ def parse_media_type(text: str) -> tuple[str, dict[str, str]] | None:
             return None
         parameters[match[1].lower()] = match[2]
     return media_type, parameters
+
+
+def keep_references(identifiers: Iterable[str]) -> tuple[str, ...]:
+    """Return those foreign identifiers that may stand in a message of ours."""
+    return tuple(each for each in identifiers if _REFERENCE.fullmatch(each))
 
 
 def find_faults(outgoing: Outgoing) -> Iterator[Fault]:

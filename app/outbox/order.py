@@ -28,6 +28,8 @@ class Order:
     From. notifications: the contract's words; an empty tuple asks for no NOTIFY.
     closing: signatures and footers, by switch, where the message says something of its own.
     attachment_password: a password of this message's own; never stored.
+    in_reply_to, references: identifiers with angle brackets. auto_submitted: no person asked for it,
+    ``auto-generated`` or ``auto-replied`` (RFC 3834 §5); 0 answer_within_min: nobody waits.
     """
 
     to: tuple[Mailbox, ...] = ()
@@ -56,6 +58,10 @@ class Order:
     smtp_password: str | None = field(default=None, repr=False)
     reference: Reference = Reference()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    in_reply_to: str | None = None
+    references: tuple[str, ...] = ()
+    auto_submitted: str | None = None
+    answer_within_min: int | None = None
 
     @property
     def way(self) -> tuple[str | None, str | None, Mailbox | None]:

@@ -27,6 +27,7 @@ from app.outbox.check import (
     make_refusal,
     set_suppressed,
 )
+from app.outbox.document_tag import choose_reply_to
 from app.outbox.identity import make_message_id
 from app.outbox.office import Office
 from app.outbox.order import Order
@@ -147,7 +148,8 @@ def finish(
         for part in protection.parts
     )
     parting = add_parting(office, checked, new)
-    outgoing = _write_down(checked, parting, attachments, message_id, starts_at)
+    reply_to = choose_reply_to(office.vault, resolved, order, new)
+    outgoing = _write_down(checked, parting, attachments, message_id, starts_at, reply_to)
     composed = compose(outgoing, boundary_seed=draw_bytes(12).hex())
     given = order.notifications if order.notifications is not None else resolved.notifications
     notify = choose_notify(given or ())
@@ -199,6 +201,7 @@ def _write_down(
     attachments: tuple[Attachment, ...],
     message_id: str | None,
     date: datetime,
+    reply_to: tuple[Mailbox, ...],
 ) -> Outgoing:
     order, resolved, rendered = checked.order, checked.ground.resolved, parting.rendered
     assert resolved.sender is not None
@@ -213,7 +216,7 @@ def _write_down(
         to=list_boxes("to"),
         cc=list_boxes("cc"),
         bcc=list_boxes("bcc"),
-        reply_to=resolved.reply_to if order.reply_to is None else order.reply_to,
+        reply_to=reply_to,
         subject=rendered.subject,
         text=rendered.text,
         html=rendered.html,
@@ -222,6 +225,9 @@ def _write_down(
         message_id=message_id,
         importance=order.importance or resolved.importance,
         read_receipt_to=sender if read_receipt else None,
+        in_reply_to=order.in_reply_to,
+        references=order.references,
+        auto_submitted=order.auto_submitted,
         unsent=resolved.mode == "draft",
         list_unsubscribe=parting.urls,
         extra_headers=parting.fields,

@@ -9,11 +9,15 @@ import base64
 import hmac
 import re
 
+from app.configuration.resolve import Resolved
+from app.mime.address import Mailbox
+from app.outbox.order import Order
 from app.vault import Vault
 
 PREFIX = "doc-"
 _PURPOSE = "document-address"
 _SIGNATURE_CHARS = 10
+_LONGEST_LOCAL_PART = 64  # RFC 5321 §4.5.3.1.1
 _TAG = re.compile(rf"{PREFIX}([0-9a-z]{{26}})([a-z2-7]{{{_SIGNATURE_CHARS}}})(?![0-9a-z])")
 
 
@@ -33,6 +37,27 @@ def read_tag(vault: Vault, address: str) -> str | None:
             if hmac.compare_digest(signature.encode(), match[2].encode()):
                 return message_id
     return None
+
+
+def choose_reply_to(
+    vault: Vault, resolved: Resolved, order: Order, message_id: str
+) -> tuple[Mailbox, ...]:
+    """Return where answers to the message go: to its document's own address, where the account has
+    such, the order names a document and nobody asked for another Reply-To."""
+    given = resolved.reply_to if order.reply_to is None else order.reply_to
+    wish = resolved.correspondence.get("document_address")
+    reference = order.reference
+    is_about = reference.type or reference.number or reference.customer
+    if not wish or not is_about or order.reply_to is not None or resolved.sender is None:
+        return given
+    base = given[0] if given else Mailbox(resolved.sender.address, resolved.sender.name)
+    local_part, _, domain = base.address.rpartition("@")
+    tag = make_tag(vault, message_id)
+    address = f"{local_part}+{tag}@{domain}" if wish is True else str(wish).replace("*", tag)
+    is_too_long = len(address.rpartition("@")[0]) > _LONGEST_LOCAL_PART
+    if is_too_long or local_part.startswith('"'):
+        return given
+    return (Mailbox(address, base.name), *given[1:])
 
 
 def _sign(vault: Vault, message_id: str, key_id: str) -> str:

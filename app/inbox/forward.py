@@ -1,0 +1,45 @@
+"""A mail that came in, sent on to a colleague: as an order for the ordinary way out.
+
+The whole mail goes along as a file, so that nothing of it is lost; its words stand in the text as what
+they are, quoted. They are given as macros: what a stranger writes is never a template.
+"""
+
+from typing import Any
+
+from sqlalchemy import Row
+
+from app.mime.address import Mailbox
+from app.mime.outgoing import keep_references
+from app.mime.protect import Plain
+from app.outbox.order import Order, Reference
+
+_LINES = "{note}\n\nFrom: {writer}\nDate: {written_at}\nSubject: {topic}\n\n{quoted}"
+_MOST_QUOTED_CHARS = 20_000
+
+
+def make_forward(
+    row: Row[Any], raw: bytes, *, to: tuple[Mailbox, ...], note: str, user: str | None
+) -> Order:
+    """Return the order that sends the stored mail ``row`` on, through the account it came to."""
+    name, address = row.sender_name, row.sender_address
+    quoted = "\n".join(f"> {line}" for line in row.text[:_MOST_QUOTED_CHARS].split("\n"))
+    written_at = (row.sent_at or row.received_at).isoformat(" ", "minutes")
+    return Order(
+        to=to,
+        user=user,
+        account=row.account_id,
+        subject="Fwd: {topic}",
+        body=_LINES,
+        strict_macros=False,
+        macros={
+            "note": note,
+            "topic": row.subject,
+            "writer": f"{name} <{address}>" if name else address,
+            "written at": written_at,
+            "quoted": quoted,
+        },
+        attachments=(Plain(f"{row.id}.eml", "message/rfc822", raw, protect="none"),),
+        reference=Reference(row.reference_type, row.reference_number, row.reference_customer),
+        references=keep_references((row.message_id or "",)),
+        answer_within_min=0,
+    )
