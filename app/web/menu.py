@@ -28,8 +28,9 @@ MENU: Sequence[Entry] = (
     Entry("/ui/compose", mark("Compose")),
     Entry("/ui/templates", mark("Templates")),
     Entry("/ui/config", mark("Configuration")),
-    Entry("/ui/accounts", mark("Accounts"), also=("/ui/domains", "/ui/portable")),
-    Entry("/ui/suppressions", mark("Suppressions")),
+    Entry(
+        "/ui/accounts", mark("Accounts"), also=("/ui/domains", "/ui/suppressions", "/ui/portable")
+    ),
     Entry("/ui/keys", mark("Keys"), ("admin",)),
     Entry("/ui/audit", mark("Audit"), ("admin",)),
     Entry("/ui/system", mark("System"), ("admin",)),

@@ -93,7 +93,7 @@ async def test_a_failing_test_shows_every_step_and_its_fix_makes_it_work(page, t
         await page.get_by_label("User name", exact=True).fill(USER)
         await page.get_by_label("Password", exact=True).fill(PASSWORD)
         await page.get_by_text("More about the connection").click()
-        await page.get_by_label("Certificate authority").fill(authority.pem)
+        await page.get_by_label("Certificate authority (PEM)", exact=True).fill(authority.pem)
         await page.get_by_label("Sender's address", exact=True).fill(USER)
         await page.get_by_role("button", name="Test", exact=True).click()
         await page.get_by_text("It failed at:").wait_for()
@@ -188,4 +188,4 @@ async def test_an_account_is_made_shared_and_its_owner_enters_the_password(page,
     (shown,) = (await api.get("/accounts?q=Windykacja")).json()["data"]
     assert (shown["state"], shown["incoming"]) == ("active", True)
     (right,) = (await api.get(f"/accounts/{shown['id']}/rights")).json()["data"]
-    assert (right["user"], right["until"]) == ("anna", "2099-08-31T21:59:59Z")
+    assert (right["user"], right["until"]) == ("anna", "2099-08-31T21:59:59.000Z")

@@ -12,7 +12,13 @@ pytestmark = [pytest.mark.browser, pytest.mark.anyio]
 async def test_no_page_has_a_serious_barrier_or_scrolls_sideways(page, part):
     found = {}
     paths = ["/ui/nothing-here", "/ui/config/global", "/ui/templates/edit?name=document"]
-    paths += ["/ui/accounts/new", "/ui/domains", "/ui/domains/edit", "/ui/portable"]
+    paths += [
+        "/ui/accounts/new",
+        "/ui/domains",
+        "/ui/domains/edit",
+        "/ui/portable",
+        "/ui/suppressions",
+    ]
     paths += ["/ui/password/nonsense"]
     for path in (paths + [entry.path for entry in MENU])[part::3]:
         await page.goto(path)
