@@ -12,8 +12,9 @@ from app.mime.address import Mailbox
 from app.mime.outgoing import keep_references
 from app.mime.protect import Plain
 from app.outbox.order import Order, Reference
+from app.templates_engine.values import TextValue
 
-_LINES = "{note}\n\nFrom: {writer}\nDate: {written_at}\nSubject: {topic}\n\n{quoted}"
+_LINES = "{note}\n\nFrom: {writer}\nDate: {written at}\nSubject: {topic}\n\n{quoted}"
 _MOST_QUOTED_CHARS = 20_000
 
 
@@ -24,6 +25,13 @@ def make_forward(
     name, address = row.sender_name, row.sender_address
     quoted = "\n".join(f"> {line}" for line in row.text[:_MOST_QUOTED_CHARS].split("\n"))
     written_at = (row.sent_at or row.received_at).isoformat(" ", "minutes")
+    values = {
+        "note": note,
+        "topic": row.subject,
+        "writer": f"{name} <{address}>" if name else address,
+        "written at": written_at,
+        "quoted": quoted,
+    }
     return Order(
         to=to,
         user=user,
@@ -31,13 +39,7 @@ def make_forward(
         subject="Fwd: {topic}",
         body=_LINES,
         strict_macros=False,
-        macros={
-            "note": note,
-            "topic": row.subject,
-            "writer": f"{name} <{address}>" if name else address,
-            "written at": written_at,
-            "quoted": quoted,
-        },
+        macros={name: TextValue(text) for name, text in values.items()},
         attachments=(Plain(f"{row.id}.eml", "message/rfc822", raw, protect="none"),),
         reference=Reference(row.reference_type, row.reference_number, row.reference_customer),
         references=keep_references((row.message_id or "",)),

@@ -32,6 +32,7 @@ ROWS = [
     Row("GET", "/inbox/unknown", 404, 404, 404, 403),
     Row("GET", "/inbox/unknown/raw", 404, 404, 404, 403),
     Row("POST", "/inbox/unknown/handled", 404, 404, 404, 403, {"note": "called back"}),
+    Row("POST", "/inbox/unknown/forward", 404, 404, 404, 403, {"to": "a@x.example"}),
     Row("GET", "/keys", 200, 403, 403, 403),
     Row("POST", "/keys", 201, 403, 403, 403, {"role": "probe", "name": "new"}),
     Row("DELETE", "/keys/unknown", 404, 403, 403, 403),
