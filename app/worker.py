@@ -19,6 +19,7 @@ import structlog
 
 from app.db import alone, new_id
 from app.errors import Unavailable
+from app.inbox.clerk import tidy_up
 from app.inbox.collector import Collector
 from app.outbox.beat import beat, leave
 from app.outbox.copier import Copier
@@ -76,6 +77,7 @@ class Worker:
             asyncio.create_task(self._repeat(self._postman.prune, _PRUNE_S)),
             asyncio.create_task(self._repeat(self._copier.step, _COPY_S, self._copier.bell)),
             asyncio.create_task(self._repeat(self._collector.step, _COLLECT_S)),
+            asyncio.create_task(self._repeat(self._tidy_up, _COLLECT_S)),
         ]
         _log.info("worker_started", worker=self.id, delivery=office.settings.delivery)
         try:
@@ -208,6 +210,9 @@ class Worker:
 
     async def _beat(self) -> None:
         await self._office.db.write(beat, self.id)
+
+    async def _tidy_up(self) -> None:
+        await tidy_up(self._office)
 
     async def _prune(self) -> None:
         while await self._office.db.write(alone, prune, self._office.settings):  # noqa: ASYNC110

@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 from app.api.attachments import MOST_ATTACHMENTS, AttachmentBody, read_attachments
 from app.api.body import Addresses, Body, Choice, Instant, UserId
 from app.api.multipart import FilePart
+from app.configuration.correspondence import MINUTES_SCHEMA, read_minutes
 from app.configuration.fields import NOTIFICATIONS, read_notifications
 from app.configuration.language import read_language
 from app.errors import Fault
@@ -141,6 +142,9 @@ class MessageBody(Body):
     importance: Importance | None = None
     send_at: Instant | None = None
     not_after: Instant | None = Field(None, description="Not handed over by then: `expired`.")
+    answer_within_min: Annotated[Any, WithJsonSchema(dict(MINUTES_SCHEMA))] = Field(
+        None, description="Alert when no person answers within so many minutes; 0: never."
+    )
     smtp_password: str | None = Field(
         None, min_length=1, max_length=4096, description="For `password_mode: ask`."
     )
@@ -186,6 +190,9 @@ def read_order(
     notifications = None
     if body.notifications is not None:
         notifications = read_notifications(body.notifications, "/notifications", faults)
+    minutes = None
+    if body.answer_within_min is not None:
+        minutes = read_minutes(body.answer_within_min, "/answer_within_min", faults, least=0)
     faults += _find_contradictions(body)
     if whole:
         faults += _find_missing(body, boxes, {each.pointer for each in faults})
@@ -216,6 +223,7 @@ def read_order(
         smtp_password=body.smtp_password,
         reference=Reference(body.reference.type, body.reference.number, body.reference.customer),
         metadata=body.metadata,
+        answer_within_min=minutes,
     )
 
 

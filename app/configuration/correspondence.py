@@ -7,10 +7,9 @@ address of its own for each document, by plus addressing or by a pattern with on
 
 import re
 from collections.abc import Mapping
-from datetime import time
 from math import prod
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import available_timezones
 
 from app.configuration.fields import MAILBOXES, Kind, text
 from app.errors import Fault
@@ -18,6 +17,10 @@ from app.mime.address import parse_mailbox
 from app.templates_engine.values import escape_pointer
 
 MOST_MINUTES = 525_600  # a year
+MINUTES_SCHEMA: Mapping[str, Any] = {
+    "anyOf": [{"type": "integer"}, {"type": "string"}],
+    "examples": [120, "60*24*2"],
+}
 _SUM = re.compile(r"\d{1,6}(?: *[+*] *\d{1,6}){0,19}")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d|24:00")
 _TAG = "doc-" + "x" * 36  # as long as the tag that stands for the *
@@ -120,6 +123,30 @@ CORRESPONDENCE: Mapping[str, Kind] = {
             "anyOf": [{"type": "boolean"}, {"type": "string", "maxLength": 320}],
             "description": "An address for each document as Reply-To: `true` adds a signed tag with "
             "a plus to the mailbox, a pattern such as `answers-*@firma.example` has it for its *.",
+        },
+    ),
+    "answer_alert": Kind(
+        _read_alert,
+        {
+            "type": "object",
+            "description": "Who is told, once, when nobody answered a message in time.",
+            "additionalProperties": False,
+            "required": ["after_min"],
+            "properties": {
+                "after_min": MINUTES_SCHEMA,
+                "to": dict(MAILBOXES.schema),
+                "hours": {
+                    "type": "object",
+                    "description": "Only minutes within these working hours count.",
+                    "additionalProperties": False,
+                    "properties": {
+                        "from": {"type": "string", "examples": ["08:00"]},
+                        "to": {"type": "string", "examples": ["16:00"]},
+                        "days": {"type": "array", "items": {"type": "integer"}},
+                        "timezone": {"type": "string", "examples": ["Europe/Warsaw"]},
+                    },
+                },
+            },
         },
     ),
 }

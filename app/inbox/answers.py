@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Row, update
 from sqlalchemy.engine import Connection
 
-from app.inbox.tables import answer_watch
+from app.outbox.answer_watch import answer_watch
 
 
 def note_answer(tx: Connection, row: Row[Any], kind: str, at: datetime) -> None:

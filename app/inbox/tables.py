@@ -23,6 +23,9 @@ from sqlalchemy import (
 )
 
 from app.db import Json, UtcInstant, metadata
+from app.outbox.answer_watch import answer_watch
+
+__all__ = ["answer_watch", "auto_reply", "incoming", "incoming_body", "mailbox", "mailbox_uidl"]
 
 KINDS = ("dsn", "mdn", "arf", "auto_reply", "list", "human")
 
@@ -118,25 +121,6 @@ incoming_body = Table(
         "incoming_id", String(32), ForeignKey("incoming.id", ondelete="CASCADE"), primary_key=True
     ),
     Column("raw", LargeBinary, nullable=False),
-)
-
-answer_watch = Table(
-    "answer_watch",
-    metadata,
-    # "No answer within n minutes": one row per message that waits for one.
-    Column(
-        "message_id", String(32), ForeignKey("message.id", ondelete="CASCADE"), primary_key=True
-    ),
-    Column("account_id", String(32), ForeignKey("account.id"), nullable=False),
-    Column("due_at", UtcInstant, nullable=False),
-    Column("answered_at", UtcInstant),
-    Column("alerted_at", UtcInstant),
-)
-Index(
-    "ix_answer_watch_due",
-    answer_watch.c.due_at,
-    sqlite_where=text("answered_at is null and alerted_at is null"),
-    postgresql_where=text("answered_at is null and alerted_at is null"),
 )
 
 auto_reply = Table(

@@ -17,6 +17,7 @@ from app.accounts.people import ensure_person
 from app.configuration.secrets import seal_for_target
 from app.db import new_id
 from app.errors import AwizoError, Refused
+from app.outbox.answer_watch import watch
 from app.outbox.check import Addressed
 from app.outbox.events import Note, record
 from app.outbox.health import HELD_FOR
@@ -94,6 +95,7 @@ def store(
     tx.execute(_BODY, [{"message_id": each.id, "raw": each.composed.raw} for _, each in batch])
     rows = [_recipient_rows(each, delivery) for _, each in batch]
     tx.execute(_RECIPIENT, [row for several in rows for row in several])
+    watch(tx, [each for _, each in batch])
     notes = []
     for (caller, each), several in zip(batch, rows, strict=True):
         what = "message.drafted" if each.is_draft else "message.accepted"

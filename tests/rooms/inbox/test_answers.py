@@ -14,10 +14,13 @@ ANNA = "anna@klient.example"
 INVOICE = Reference("invoice", "FV 12/2026", "K-42")
 
 
-def read_reply_to(box: LetterBox, message_id: str) -> list[str]:
+def read_raw(box: LetterBox, message_id: str) -> bytes:
     query = select(message_body.c.raw).where(message_body.c.message_id == message_id)
-    raw = bytes(box.desk.do(lambda tx: tx.scalar(query)))
-    fields = read_incoming(raw).headers
+    return bytes(box.desk.do(lambda tx: tx.scalar(query)))
+
+
+def read_reply_to(box: LetterBox, message_id: str) -> list[str]:
+    fields = read_incoming(read_raw(box, message_id)).headers
     return [each.strip() for each in fields.get("reply-to").split(",") if each]
 
 

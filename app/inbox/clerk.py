@@ -1,0 +1,13 @@
+"""What the inbox does by itself, in every worker: reports that had to wait, answers that do not come."""
+
+from app.inbox.alerts import alert, find_unanswered
+from app.inbox.reports import apply_waiting, find_waiting
+from app.outbox.office import Office
+
+
+async def tidy_up(office: Office) -> None:
+    """Do all that is due; of several workers each thing is done by one."""
+    for incoming_id in await office.db.read(find_waiting):
+        await office.db.write(apply_waiting, incoming_id, office.clock())
+    for message_id in await office.db.read(find_unanswered, office.clock()):
+        await alert(office, message_id)

@@ -1,0 +1,161 @@
+"""No answer in time: people are told, once; an answer, and only a person's, ends the waiting."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from app.configuration.correspondence import read_minutes
+from app.inbox.alerts import alert, find_unanswered
+from app.outbox.answer_watch import add_minutes, answer_watch
+from app.outbox.order import Reference
+from app.outbox.tables import message
+from tests.rooms.inbox.letters import LetterBox, write_mail
+from tests.rooms.inbox.test_answers import read_raw
+
+ANNA = "anna@klient.example"
+ALERT = {"after_min": 60, "to": ["szef@firma.example"]}
+OFFICE = {"from": "08:00", "to": "16:00", "days": [1, 2, 3, 4, 5], "timezone": "Europe/Warsaw"}
+
+
+def find_late(box: LetterBox, *, minutes: int) -> list[str]:
+    at = datetime.now(UTC) + timedelta(minutes=minutes)
+    late: list[str] = box.desk.do(find_unanswered, at)
+    return late
+
+
+def list_alerts(box: LetterBox) -> list[Any]:
+    query = select(message.c.id, message.c.subject, message.c.account_id)
+    rows = box.desk.do(lambda tx: tx.execute(query.order_by(message.c.id)).all())
+    return [row for row in rows if "odpowiedzi" in row.subject]
+
+
+@pytest.mark.parametrize(
+    ("given", "minutes"),
+    [("60*24*2", 2880), (" 60 * 8 + 30 ", 510), (5, 5), ("90", 90), ("1+2*3", 7)],
+)
+def test_minutes_are_calculated(given: Any, minutes: int) -> None:
+    faults: list[Any] = []
+    assert read_minutes(given, "/after_min", faults) == minutes
+    assert faults == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "60*",
+        "2**9",
+        "60/2",
+        "-5",
+        "__import__('os')",
+        "9" * 30,
+        "999999*999999",
+        0,
+        525601,
+        True,
+        1.5,
+        [60],
+        "1" + "*1" * 30,
+    ],
+)
+def test_what_is_no_number_of_minutes_is_refused(given: Any) -> None:
+    faults: list[Any] = []
+    read_minutes(given, "/after_min", faults)
+    assert [fault.pointer for fault in faults] == ["/after_min"]
+
+
+def test_people_are_told_once_by_mail_and_event(box: LetterBox) -> None:
+    box.open(config={"answer_alert": ALERT})
+    sent = box.send(ANNA, reference=Reference("offer", "OF 7"))
+    assert find_late(box, minutes=59) == []
+    assert find_late(box, minutes=61) == [sent]
+    both = asyncio.gather
+    office = box.desk.office
+
+    async def alert_twice() -> None:
+        await both(alert(office, sent), alert(office, sent))
+
+    box.desk.wait_for(alert_twice())
+    (told,) = list_alerts(box)
+    assert told.subject == "Brak odpowiedzi: Faktura"
+    raw = read_raw(box, told.id)
+    assert b"\r\nAuto-Submitted: auto-generated\r\n" in raw
+    assert b"\r\nTo: szef@firma.example\r\n" in raw
+    assert [(kind, data["subject"]) for kind, data in box.events("message.unanswered")] == [
+        ("message.unanswered", "Faktura")
+    ]
+    assert find_late(box, minutes=10_000) == []  # nobody waits for an answer to the alert
+
+
+@pytest.mark.parametrize(
+    ("more", "waits"), [("X-A: b", False), ("Auto-Submitted: auto-replied", True)]
+)
+def test_a_person_ends_the_waiting_and_a_machine_does_not(
+    box: LetterBox, more: str, waits: bool
+) -> None:
+    box.open(config={"answer_alert": ALERT})
+    sent = box.send(ANNA)
+    box.throw(write_mail(f"In-Reply-To: <{box.envid(sent)}@firma.example>", more))
+    assert find_late(box, minutes=61) == ([sent] if waits else [])
+
+
+def test_what_has_not_gone_out_waits_for_no_answer_yet(box: LetterBox) -> None:
+    box.open(config={"answer_alert": ALERT})
+    box.desk.send(ANNA)
+    assert find_late(box, minutes=61) == []
+
+
+@pytest.mark.parametrize(("given", "late"), [(5, True), (0, False), (None, False)])
+def test_a_message_may_say_itself_how_long_it_waits(
+    box: LetterBox, given: int | None, late: bool
+) -> None:
+    box.open(config={"answer_alert": ALERT})
+    sent = box.send(ANNA, answer_within_min=given)
+    assert find_late(box, minutes=6) == ([sent] if late else [])
+
+
+def test_without_anybody_to_write_to_there_is_the_event(box: LetterBox) -> None:
+    box.open()
+    sent = box.send(ANNA, answer_within_min=5)
+    box.desk.wait_for(alert(box.desk.office, sent))
+    assert list_alerts(box) == []
+    assert len(box.events("message.unanswered")) == 1
+
+
+def test_a_configuration_that_cannot_send_leaves_the_event(box: LetterBox) -> None:
+    box.open(config={"answer_alert": ALERT})
+    sent = box.send(ANNA)
+    box.open(config={"answer_alert": ALERT, "outgoing": False})
+    box.desk.wait_for(alert(box.desk.office, sent))
+    assert list_alerts(box) == []
+    assert len(box.events("message.unanswered")) == 1
+
+
+@pytest.mark.parametrize(
+    ("at", "minutes", "due"),
+    [
+        ("2026-11-20T14:30", 60, "2026-11-23T07:30"),  # Friday 15:30 there: half an hour is left
+        ("2026-11-21T10:00", 30, "2026-11-23T07:30"),  # Saturday
+        ("2026-11-23T02:00", 480, "2026-11-23T15:00"),  # the whole Monday
+        ("2026-03-27T14:30", 60, "2026-03-30T06:30"),  # over the begin of summer time
+    ],
+)
+def test_only_working_minutes_count(at: str, minutes: int, due: str) -> None:
+    begin = datetime.fromisoformat(at).replace(tzinfo=UTC)
+    assert add_minutes(begin, minutes, OFFICE) == datetime.fromisoformat(due).replace(tzinfo=UTC)
+
+
+def test_hours_that_hardly_exist_end_within_a_year() -> None:
+    at = datetime(2026, 11, 23, tzinfo=UTC)
+    hours = OFFICE | {"from": "08:00", "to": "08:01", "days": [7]}
+    assert add_minutes(at, 525_600, hours) <= at + timedelta(days=366)
+
+
+def test_a_removed_message_takes_its_waiting_along(box: LetterBox) -> None:
+    box.open(config={"answer_alert": ALERT})
+    sent = box.send(ANNA)
+    box.desk.do(lambda tx: tx.execute(message.delete().where(message.c.id == sent)))
+    assert box.desk.do(lambda tx: tx.execute(select(answer_watch)).all()) == []
