@@ -28,6 +28,7 @@ from app.configuration.save import put_configuration
 from app.db import new_id, now
 from app.errors import Denied, Fault, Refused
 from app.outbox.health import name_state, read_health
+from app.outbox.suppressions import carry_over
 
 router = APIRouter(route_class=Route, tags=["accounts"])
 
@@ -155,7 +156,9 @@ async def make_default_account(
     def run(tx: Connection) -> Account:
         stored = require_account(tx, caller, account, "manage")
         accounts.make_default(tx, caller, stored, at)
-        return show_account(tx, caller, accounts.reload(tx, account))
+        moved = accounts.reload(tx, account)
+        carry_over(tx, stored.scope, moved.scope, at)
+        return show_account(tx, caller, moved)
 
     return await office.db.write(run)
 

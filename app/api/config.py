@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 
 from app.accounts.caller import Caller
 from app.api.body import Choice, Route, UserId, show_instant
-from app.api.config_answer import Configuration, answer, change, read_shown
+from app.api.config_answer import Configuration, answer, change, read_shown, require_unmoved
 from app.api.gate import (
     After,
     IfMatch,
@@ -198,6 +198,7 @@ async def delete_scope_configuration(
     at = office.clock()
 
     def run(tx: Connection) -> None:
+        require_unmoved(tx, scope)
         removed = delete_configuration(tx, caller, scope.name, at, partial(check_match, if_match))
         configuration_removed(tx, removed.scope, removed.id, at)
 

@@ -16,12 +16,12 @@ from app.accounts.people import read_person
 from app.api.body import show_instant
 from app.api.scope import Scope
 from app.configuration.consent_state import Consent
-from app.configuration.load import find_account
+from app.configuration.load import find_account, load_account
 from app.configuration.model import ACCOUNT_SCOPE, StoredAccount
 from app.configuration.show import show_document
 from app.configuration.shown_document import describe_answer
 from app.db import now
-from app.errors import Missing
+from app.errors import Missing, Stale
 from app.inbox.standing import read_standing
 from app.outbox.follow import configuration_changed
 from app.outbox.health import name_state, read_health
@@ -41,12 +41,21 @@ async def change(
     """Change a configuration, tell the mail that waits, and show what is stored now."""
 
     def run_and_read(tx: Connection) -> tuple[StoredAccount, dict[str, Any]]:
+        require_unmoved(tx, scope)
         configuration_changed(tx, run(tx).id, at)
         return read_shown(tx, scope)
 
     shown = await office.db.write(run_and_read)
     office.db.ring()
     return answer(response, *shown)
+
+
+def require_unmoved(tx: Connection, scope: Scope) -> None:
+    """Raise ``Stale`` where the account that a path names stands in another scope by now: another
+    account became the default meanwhile, and what was meant for this one is not written to that."""
+    stored = load_account(tx, scope.account_id) if scope.account_id else None
+    if stored is not None and stored.scope != scope.name:
+        raise Stale("Another account became the default meanwhile; repeat your change.")
 
 
 def read_shown(tx: Connection, scope: Scope) -> tuple[StoredAccount, dict[str, Any]]:

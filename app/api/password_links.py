@@ -42,7 +42,8 @@ class Asked(BaseModel):
     """What a link asks for."""
 
     address: str | None
-    server: str | None = Field(description="The only server that the password will be shown to.")
+    server: str | None = Field(description="The mail server that the password will be shown to.")
+    mailbox_server: str | None = Field(description="And that of the mailbox, with the same login.")
     username: str | None
 
 
@@ -73,10 +74,12 @@ async def read_password_link(office: TheOffice, token: TheToken, response: Respo
     """Say whose password a link asks for. Needs no key; the token is the credential."""
     response.headers["Cache-Control"] = "no-store"
     stored = await office.db.read(password_links.read_link, office.vault, token, office.clock())
-    settings = stored.settings
+    settings, incoming = stored.settings, stored.incoming
+    is_shared = settings and incoming and settings.username == incoming.username
     return Asked(
         address=stored.document.get("sender", {}).get("address"),
         server=settings.server if settings else None,
+        mailbox_server=incoming.server if incoming and is_shared else None,
         username=settings.username if settings else None,
     )
 

@@ -26,11 +26,12 @@ E = TypeVar("E", bound=Callable[..., Any])
 class Scope:
     """The scope that a path names: ``global``, ``users/<id>`` or ``accounts/<id>``.
 
-    user: who holds it; None: a group, or everybody.
+    user: who holds it; None: a group, or everybody. account_id: of a path that names an account.
     """
 
     name: str
     user: str | None
+    account_id: str | None = None
 
 
 class _ScopeGuard(Guard):
@@ -47,7 +48,7 @@ class _ScopeGuard(Guard):
             caller.require(*SENDERS)
             office = await get_office(request)
             stored = await office.db.read(require_account, caller, account_id, self._right)
-            return Scope(stored.scope, stored.user_id)
+            return Scope(stored.scope, stored.user_id, stored.id)
         given = request.path_params.get("user")
         user = None if given is None else check_user_id(given)
         self._require(caller, user)

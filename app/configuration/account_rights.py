@@ -65,7 +65,7 @@ def require_account(tx: Connection, caller: Caller, account_id: str, right: Righ
     Raises ``Missing`` ``account_not_found`` where there is none, or the caller may not know of it;
     ``Denied`` ``account_not_allowed`` where only this right is lacking.
     """
-    stored = load_account(tx, account_id)
+    stored = load_account(tx, account_id) if account_id.isprintable() else None
     rights = list_caller_rights(tx, caller, stored) if stored and not stored.removed_at else None
     if stored is None or not rights:
         raise Missing("There is no such account.", code="account_not_found")

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 from app.accounts import audit
 from app.accounts.caller import Caller
 from app.accounts.people import ensure_person
+from app.configuration.closing import GLOBAL_ONLY
 from app.configuration.load import ACCOUNTS, load_account, read_account
 from app.configuration.model import (
     ACCOUNT_SCOPE,
@@ -100,13 +101,18 @@ def grant(
 ) -> Grant:
     """Let a person do what ``given`` says with an account, instead of what was granted before.
 
-    Raises ``Refused`` for a grant of nothing, one that has ended, or one to the holder.
+    Raises ``Refused`` for a grant of nothing, one that has ended, one to the holder, or one that
+    lasts longer than the caller's own: who manages until August gives nothing beyond it.
     """
     faults = []
     if not (given.read or given.send or given.manage):
         faults.append(Fault("", "required", "Grant read, send or manage; DELETE takes all away."))
     if given.until is not None and given.until <= at:
         faults.append(Fault("/until", "until_passed", "This moment has passed."))
+    own_end = _find_end(tx, caller, stored)
+    if own_end is not None and (given.until is None or given.until > own_end):
+        detail = f"Your own right ends at {own_end.isoformat()}; grant until then at most."
+        faults.append(Fault("/until", "until_beyond_own", detail))
     if given.user == stored.user_id:
         faults.append(Fault("", "holder_has_all", "The holder of the account may do all of it."))
     if faults:
@@ -151,6 +157,15 @@ def revoke(tx: Connection, caller: Caller, stored: StoredAccount, user: str, at:
     audit.record(tx, caller, "account.revoke", what, _describe(before), None, at)
 
 
+def _find_end(tx: Connection, caller: Caller, stored: StoredAccount) -> datetime | None:
+    """Return when the caller's own right to grant ends; None: never."""
+    if caller.role != "user" or caller.user == stored.user_id:
+        return None
+    key = (account_right.c.account_id == stored.id, account_right.c.user_id == caller.user)
+    end: datetime | None = tx.scalar(select(account_right.c.until).where(*key))
+    return end
+
+
 def make_default(tx: Connection, caller: Caller, stored: StoredAccount, at: datetime) -> None:
     """Make an account the default of its holder, or of everybody; the former stays beside it.
 
@@ -162,13 +177,15 @@ def make_default(tx: Connection, caller: Caller, stored: StoredAccount, at: date
     scope = name_scope(stored.user_id)
     if stored.scope == scope:
         return
-    if stored.user_id is None and not stored.document.get("sender"):
-        raise Conflict("The account for everybody needs a sender.", code="sender_missing")
+    if stored.user_id is None:
+        _check_stands_alone(stored)
     query = select(account.c.id).where(account.c.scope.in_((scope, stored.scope)))
     ids: Sequence[str] = tx.scalars(lock_rows(tx, query.order_by(account.c.id))).all()
     for former in ids:
         if former != stored.id:
             _set_scope(tx, former, f"{ACCOUNT_SCOPE}{former}", at)
+            if scope == GLOBAL:
+                _move_footers(tx, former, stored)
     _set_scope(tx, stored.id, scope, at)
     if stored.user_id is not None:
         make_personal_active(tx, stored.user_id, at)
@@ -176,6 +193,22 @@ def make_default(tx: Connection, caller: Caller, stored: StoredAccount, at: date
         tx, caller, "account.default", f"accounts/{stored.id}",
         {"path": name_object(stored.scope)}, {"path": name_object(scope)}, at,
     )  # fmt: skip
+
+
+def _check_stands_alone(stored: StoredAccount) -> None:
+    """Refuse as everybody's account one that inherits what it sends with: then nobody could send."""
+    if not stored.document.get("sender"):
+        raise Conflict("The account for everybody needs a sender.", code="sender_missing")
+    if stored.settings is None and stored.document.get("mode", "smtp") == "smtp":
+        raise Conflict("The account for everybody needs a mail server.", code="server_missing")
+
+
+def _move_footers(tx: Connection, former_id: str, stored: StoredAccount) -> None:
+    """Move what belongs to the whole instance from the former common account to the new one."""
+    former = dict(reload(tx, former_id).document)
+    moved = {name: former.pop(name) for name in GLOBAL_ONLY if name in former}
+    for account_id, document in ((former_id, former), (stored.id, {**stored.document, **moved})):
+        tx.execute(update(account).where(account.c.id == account_id).values(settings=document))
 
 
 def reload(tx: Connection, account_id: str) -> StoredAccount:

@@ -17,10 +17,11 @@ from sqlalchemy.engine import Connection
 
 from app.accounts import audit
 from app.accounts.caller import Caller
+from app.configuration.consent_servers import require_known_servers
 from app.configuration.consent_state import ConsentGrant, ConsentProvider
 from app.configuration.load import load_account
 from app.configuration.model import StoredAccount, takes_token
-from app.configuration.secrets import move_to_place, open_for_servers, seal_for_servers
+from app.configuration.secrets import Target, move_to_place, open_for_servers, seal_for_servers
 from app.configuration.tables import account, consent
 from app.db import lock_rows
 from app.errors import Conflict, Denied, Missing
@@ -107,10 +108,13 @@ def begin_consent(
     """Begin an authorization; an earlier one that was not finished ends, a consent stays.
 
     Raises ``Conflict`` ``consent_not_wanted`` for an account without such a login,
-    ``oauth_not_configured``.
+    ``oauth_not_configured``; ``Denied`` ``consent_other_server`` for a server that is not the
+    provider's, unless an admin asks.
     """
     client, back = find_client(settings, provider, "authorization_code"), name_callback(settings)
     servers = _list_servers(stored)
+    if not caller.is_admin:
+        require_known_servers(provider, servers)
     errand = oauth.Errand()
     state = f"{stored.id}.{errand.state}"
     _ensure_row(tx, stored.id, provider, "authorization_code", caller.name)
@@ -280,7 +284,7 @@ def _place_verifier(account_id: str) -> str:
     return f"consent:{account_id}:pending_verifier"
 
 
-def _list_servers(stored: StoredAccount) -> list[Any]:
+def _list_servers(stored: StoredAccount) -> list[Target]:
     """Return the servers that tokens may be shown to; raise ``Conflict`` without a login."""
     if not takes_token(stored.settings):
         raise Conflict(

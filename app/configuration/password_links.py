@@ -1,7 +1,9 @@
 """A link with which the owner of an account enters its password, once, without an API key (D3).
 
 The token is shown once, to who makes the link; here stands only its keyed digest. It says nothing
-about the account that its owner does not know, and opens nothing but this one door.
+about the account that its owner does not know, and opens nothing but this one door. The digest holds
+the servers too: where they change, the password would go elsewhere than the owner is shown, so the
+link ends.
 """
 
 import secrets
@@ -17,6 +19,7 @@ from app.accounts.caller import Caller
 from app.configuration.load import load_account
 from app.configuration.model import StoredAccount
 from app.configuration.password import enter_password
+from app.configuration.secrets import describe_targets
 from app.configuration.tables import password_link
 from app.db import lock_rows, new_id
 from app.errors import Conflict, Missing
@@ -63,7 +66,7 @@ def make_link(
         insert(password_link).values(
             id=link_id,
             account_id=stored.id,
-            hash=vault.digest(_PURPOSE, token.encode()),
+            hash=vault.digest(_PURPOSE, _bind(token, stored)),
             user_id=stored.user_id,
             made_by=caller.name,
             made_at=at,
@@ -99,10 +102,15 @@ def _by_token(token: str) -> Select[Any]:
     return select(password_link).where(password_link.c.id == token.partition(".")[0])
 
 
+def _bind(token: str, stored: StoredAccount) -> bytes:
+    """Return what a link's digest is of: the token, and the servers that the password opens."""
+    return "\n".join((token, *describe_targets(stored.settings, stored.incoming))).encode()
+
+
 def _find(
     tx: Connection, vault: Vault, token: str, at: datetime, query: Select[Any]
 ) -> tuple[str, StoredAccount]:
-    row = tx.execute(query).first()
+    row = tx.execute(query).first() if token.isprintable() else None
     stored = load_account(tx, row.account_id) if row else None
     if (
         row is None
@@ -110,7 +118,7 @@ def _find(
         or stored.removed_at is not None
         or row.used_at is not None
         or row.expires_at <= at
-        or not vault.matches(_PURPOSE, token.encode(), row.hash)
+        or not vault.matches(_PURPOSE, _bind(token, stored), row.hash)
     ):
         raise Missing(
             "This link is not valid, was used, or is too old; ask for a new one.",

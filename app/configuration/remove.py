@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from sqlalchemy.engine import Connection
 
 from app.accounts import audit
@@ -13,13 +13,14 @@ from app.configuration.load import lock_account
 from app.configuration.model import StoredAccount, name_object, name_scope
 from app.configuration.save import CheckVersion
 from app.configuration.show import show_document
-from app.configuration.tables import account
+from app.configuration.tables import account, account_right, password_link
 
 
 def delete_configuration(
     tx: Connection, caller: Caller, scope: str, at: datetime, check_version: CheckVersion
 ) -> StoredAccount:
-    """Remove a scope's configuration and its secrets; return it as it was.
+    """Remove a scope's configuration, its secrets, what was granted on it and the links to it;
+    return it as it was.
 
     A user whose personal one is removed sends by the global scope from then on.
     """
@@ -44,6 +45,13 @@ def delete_configuration(
         )
     )
     drop_consent(tx, before.id)
+    # What is put here later is another mailbox, and nobody's but its holder's.
+    tx.execute(delete(account_right).where(account_right.c.account_id == before.id))
+    tx.execute(
+        update(password_link)
+        .where(password_link.c.account_id == before.id, password_link.c.used_at.is_(None))
+        .values(used_at=at)
+    )
     if before.user_id is not None and scope == name_scope(before.user_id):
         tx.execute(
             update(person)

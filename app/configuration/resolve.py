@@ -147,13 +147,13 @@ def resolve(
     carriers = {resolved.account_id, resolved.scope_account_id}
     if any(each.document.get("outgoing") is False for each in layers if each.id in carriers):
         raise Conflict(
-            f"Sending is switched off for {resolved.scope}; switch outgoing on in its "
-            "configuration, or send through another account.",
+            f"Sending is switched off for {resolved.scope}; switch outgoing on, or use another account.",
             code="outgoing_off",
         )
     if wanted is None:
         return resolved
-    return replace(resolved, sender=choose_sender(resolved.sender, layers[0].document, wanted))
+    letterhead = next(each for each in layers if "sender" in each.document)
+    return replace(resolved, sender=choose_sender(resolved.sender, letterhead.document, wanted))
 
 
 def look_up(tx: Connection, user: str | None, account_id: str | None = None) -> Resolved | None:

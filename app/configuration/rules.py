@@ -8,6 +8,7 @@ from app.configuration.domain import Domain
 from app.configuration.model import (
     DEFAULTS,
     INCOMING_PORTS,
+    IncomingSettings,
     SmtpSettings,
     StoredAccount,
     default_port,
@@ -35,7 +36,7 @@ def check_rules(
         *_check_required(draft, wider.document if wider else {}, domain),
         *_check_login(draft, smtp, domain),
         *_check_place(smtp, policy, before.settings if before else None),
-        *_check_incoming(incoming, policy, domain),
+        *_check_incoming(incoming, policy, domain, before.incoming if before else None),
     ]
 
 
@@ -99,7 +100,10 @@ def _check_place(
 
 
 def _check_incoming(
-    incoming: Mapping[str, Any], policy: AddressPolicy, domain: Domain | None
+    incoming: Mapping[str, Any],
+    policy: AddressPolicy,
+    domain: Domain | None,
+    stored: IncomingSettings | None,
 ) -> list[Fault]:
     faults = []
     if incoming and "host" not in incoming and not (domain and domain.document.get("incoming")):
@@ -107,7 +111,10 @@ def _check_incoming(
         faults.append(Fault("/incoming/host", "required", detail))
     if reason := incoming.get("host") and policy.check_literal(incoming["host"]):
         faults.append(Fault("/incoming/host", "host_not_allowed", f"Not allowed: {reason}."))
-    if policy.ports is not None and incoming.get("port") not in (None, *INCOMING_PORTS.values()):
+    port = incoming.get("port")
+    is_kept = stored is not None and (incoming.get("host"), port) == (stored.host, stored.port)
+    is_usual = port in (None, *INCOMING_PORTS.values())
+    if policy.ports is not None and not is_usual and not is_kept:
         allowed = ", ".join(map(str, sorted(set(INCOMING_PORTS.values()))))
         faults.append(Fault("/incoming/port", "host_not_allowed", f"Give one of {allowed}."))
     if incoming.get("connection") == "plaintext" and not incoming.get("allow_insecure_auth"):

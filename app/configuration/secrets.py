@@ -72,6 +72,11 @@ def reseal_for_target(vault: Vault, sealed: bytes, place: str) -> bytes | None:
     return target + b"\n" + vault.seal(vault.open(box, place, text), place, text)
 
 
+def describe_targets(*several: Target | None) -> list[str]:
+    """Return what secrets of these servers are sealed with, as text."""
+    return [json.dumps(_read_target(each), sort_keys=True) if each else "" for each in several]
+
+
 def _read_target(settings: Target) -> dict[str, Any]:
     ca_pem = settings.ca_pem
     return {

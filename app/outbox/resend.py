@@ -3,13 +3,15 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import Row, insert
 from sqlalchemy.engine import Connection
 
 from app.accounts.caller import Caller
+from app.configuration.account_rights import may_send
 from app.configuration.load import load_account
+from app.configuration.model import ACCOUNT_SCOPE, StoredAccount
 from app.db import now
-from app.errors import Conflict
+from app.errors import Conflict, Denied
 from app.mime.restamp import restamp
 from app.outbox.carry import read_body
 from app.outbox.events import Note, record
@@ -27,7 +29,8 @@ def resend(
 ) -> str:
     """Store the copy under the id ``new`` and return it; to every recipient of the old one.
 
-    Raises ``Conflict`` for a draft, an erased message, or one whose configuration is gone.
+    Raises ``Conflict`` for a draft, an erased message, or one whose configuration is gone or
+    switched off; ``Denied`` where its user may not send with that account any more.
     """
     row = lock_visible(tx, caller, message_id)
     raw = read_body(tx, row.id)
@@ -38,6 +41,7 @@ def resend(
         raise Conflict("The content was erased; it cannot be sent again.", code="body_erased")
     if account is None or account.removed_at is not None or account.settings is None:
         raise Conflict("The configuration of this message is gone.", code="scope_removed")
+    _require_may_send(tx, row, account)
     if account.settings.password_mode == "ask":
         raise Conflict(
             "This configuration stores no password, so the message cannot be resent; "
@@ -103,6 +107,19 @@ def resend(
         record(tx, [Note(what, which, owner_id, row.user_id, at, data=data)])
     record(tx, stopped)
     return new
+
+
+def _require_may_send(tx: Connection, row: Row[Any], carrier: StoredAccount) -> None:
+    """Raise where the message could not be accepted now: the right has ended, sending is off."""
+    named = row.scope.removeprefix(ACCOUNT_SCOPE) if row.scope.startswith(ACCOUNT_SCOPE) else None
+    author = load_account(tx, named) if named and named != carrier.id else carrier
+    for each in (carrier, author or carrier):
+        if not may_send(tx, each, row.user_id):
+            detail = "This account is not the user's to send with any more."
+            raise Denied(detail, code="account_not_allowed")
+        if each.document.get("outgoing") is False:
+            detail = "Sending is switched off for the account of this message."
+            raise Conflict(detail, code="outgoing_off")
 
 
 def _refresh_row(

@@ -109,10 +109,11 @@ def note_bounces(
     says so.
 
     bounced: the message (id, scope) and the address of each. The suppression holds for the scope
-    that says so: a user's own configuration decides for that user alone.
+    that says so, and only where its own server said it: a server of a user's choice decides for
+    nobody else.
     """
     for row, address in sorted(bounced, key=lambda each: each[1]):
-        scope = _find_wish(tx, row.scope)
+        scope = _find_wish(tx, row.scope, row.account_id)
         if scope is not None:
             suppress(
                 tx, Mailbox(address), scope, reason, caller=audit.SYSTEM, at=at,
@@ -120,17 +121,26 @@ def note_bounces(
             )  # fmt: skip
 
 
-def _find_wish(tx: Connection, scope: str) -> str | None:
-    """Return the scope whose ``suppress_hard_bounces`` holds for ``scope``, where it is on."""
-    query = select(account.c.scope, account.c.settings).where(
+def _find_wish(tx: Connection, scope: str, account_id: str) -> str | None:
+    """Return the scope that is to suppress, where ``suppress_hard_bounces`` is on for ``scope``."""
+    query = select(account.c.id, account.c.scope, account.c.settings).where(
         account.c.scope.in_((scope, GLOBAL)), account.c.removed_at.is_(None)
     )
-    documents = {row.scope: row.settings for row in tx.execute(query)}
+    stored = {row.scope: row for row in tx.execute(query)}
     for each in (scope, GLOBAL):
-        wish = documents.get(each, {}).get("suppress_hard_bounces")
-        if wish is not None:
-            return each if wish else None
+        wish = each in stored and stored[each].settings.get("suppress_hard_bounces")
+        if each in stored and wish is not None:
+            return (each if stored[each].id == account_id else scope) if wish else None
     return None
+
+
+def carry_over(tx: Connection, before: str, after: str, at: datetime) -> None:
+    """Let what covers the scope ``before`` cover ``after`` too: an account that moved there."""
+    rows = tx.execute(select(suppression).where(suppression.c.scope == before)).mappings().all()
+    insert = sqlite.insert if tx.dialect.name == "sqlite" else postgresql.insert
+    if rows:
+        copies = [{**row, "id": new_id(at), "scope": after, "updated_at": at} for row in rows]
+        tx.execute(insert(suppression).on_conflict_do_nothing(), copies)
 
 
 def put_suppression(

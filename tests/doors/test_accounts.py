@@ -210,6 +210,7 @@ async def test_the_owner_enters_a_password_by_a_link_once(client, as_role):
     assert asked == {
         "address": "windykacja@firma.example",
         "server": "smtp.firma.example:587",
+        "mailbox_server": None,
         "username": "w@firma.example",
     }
     assert (await client.post(link, json={"password": ""})).status_code == 422

@@ -244,7 +244,7 @@ async def test_who_manages_an_account_asks_and_client_credentials_are_an_admins(
     client, as_role, provider
 ):
     admin, anna, piotr, sender = map(as_role, ("admin", "anna", "piotr", "sender"))
-    account = await make_account(client, anna)
+    account = await make_account(client, anna, host="smtp.gmail.com", port=587)
     for headers, status in ((admin, 201), (anna, 201), (piotr, 404), (sender, 403)):
         assert (await ask(client, headers, account)).status_code == status
     application = {"provider": "Microsoft", "grant": "client-credentials"}
@@ -259,6 +259,19 @@ async def test_who_manages_an_account_asks_and_client_credentials_are_an_admins(
     await client.put(where, json={"read": True}, headers=anna)
     assert (await show(client, piotr, account))["state"] == "granted"
     assert (await ask(client, piotr, account)).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "host", ["smtp.firma.example", "smtp.gmail.com.firma.example", "gmail.com"]
+)
+async def test_a_user_asks_for_no_token_that_a_server_of_their_choice_would_see(
+    client, as_role, host
+):
+    admin, anna = as_role("admin"), as_role("anna")
+    account = await make_account(client, anna, host=host, port=587)
+    refused = await ask(client, anna, account)
+    assert (refused.status_code, refused.json()["code"]) == (403, "consent_other_server")
+    assert (await ask(client, admin, account)).status_code == 201  # a gateway, an admin's to judge
 
 
 @pytest.mark.parametrize("smtp", [{"auth": "plain"}, {"password_mode": "ask"}, {"username": None}])

@@ -27,6 +27,7 @@ from app.configuration.model import ACCOUNT_SCOPE, StoredAccount, name_scope
 from app.db import now
 from app.errors import Conflict, Denied
 from app.outbox.health import name_state, read_health
+from app.outbox.suppressions import carry_over
 from app.web.faults import say
 from app.web.form import TheForm
 from app.web.screens.config import name_account, show_config
@@ -129,6 +130,7 @@ async def make_default(visit: TheVisit, account: str, form: TheForm) -> Response
         stored = require_account(tx, visit.caller, account, "manage")
         former = find_account(tx, name_scope(stored.user_id))
         accounts.make_default(tx, visit.caller, stored, visit.at)
+        carry_over(tx, stored.scope, accounts.reload(tx, account).scope, visit.at)
         return stored, former
 
     path = f"/ui/accounts/{quote(account)}"
