@@ -51,9 +51,8 @@ async def forward_incoming(
     user = caller.acts_as(body.as_user)
     row, raw = await office.db.read(read)
     to, faults = parse_mailboxes(body.to, "/to")
-    if not to and not faults:
-        faults = [Fault("/to", "required", "Say to whom it goes.")]
-    refuse(faults)
+    missing = () if to or faults else (Fault("/to", "required", "Say to whom it goes."),)
+    refuse((*faults, *missing))
     order = make_forward(row, raw, to=to, note=body.note, user=user)
 
     def note(tx: Connection) -> bool:

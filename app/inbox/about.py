@@ -12,9 +12,9 @@ from sqlalchemy import or_, select
 from sqlalchemy.engine import Connection
 
 from app.configuration.model import StoredAccount
-from app.outbox.document_tag import read_tag
 from app.mime.incoming import Incoming
 from app.mime.tags import find_tags
+from app.outbox.document_tag import read_tag
 from app.outbox.identity import read_signed_id
 from app.outbox.tables import message, recipient
 from app.vault import Vault
