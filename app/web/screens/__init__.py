@@ -18,6 +18,7 @@ from app.web.screens.messages import router as messages_router
 from app.web.screens.messages_one import router as message_router
 from app.web.screens.overview import router as overview_router
 from app.web.screens.password import router as password_router
+from app.web.screens.person import router as person_router
 from app.web.screens.portable import router as portable_router
 from app.web.screens.probe import router as probe_router
 from app.web.screens.sign_in import router as sign_in_router
@@ -46,6 +47,7 @@ ROUTERS: Sequence[APIRouter] = (
     rights_router,
     consent_router,
     password_router,
+    person_router,
     domains_router,
     portable_router,
     suppressions_router,

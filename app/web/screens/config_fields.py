@@ -13,6 +13,7 @@ from app.configuration.document import FIELDS, INCOMING, SENDER, SMTP
 from app.configuration.model import NEVER
 from app.configuration.unsubscribe import LANGUAGES
 from app.mime.address import Mailbox
+from app.templates_engine.closing import SWITCHES
 from app.web.form import Form
 from app.web.screens.config_words import NOTIFICATIONS
 
@@ -40,7 +41,7 @@ _TICKS = ("always_use_address", "always_use_name", "product_footer")
 _OFFERED = {
     *(*_PLAIN, *_FLAGS, *_TICKS, *MAILBOXES, *PIECES, "smtp", "sender", "incoming", "unsubscribe"),
     *("notifications", "give_up_after_h", "attachment_password", "macros"),
-    *("name", "outgoing", "senders", "sent_copy"),
+    *("name", "outgoing", "senders", "sent_copy", "closing"),
 }
 _OFFERED_OF_INCOMING = (
     *("protocol", "host", "port", "connection", "auth", "username", "password", "timeout_ms"),
@@ -71,6 +72,8 @@ def fill_form(document: Mapping[str, Any], *, inherits: bool) -> dict[str, str]:
         values["give_up_after_h"] = _write(document["give_up_after_h"])
     values["none.attachment_password"] = _tick(document.get("attachment_password") == "")
     values["macros"] = write_macros(document.get("macros", {}))
+    closing = document.get("closing", {})
+    values |= {f"off.closing.{name}": _tick(closing.get(name) is False) for name in SWITCHES}
     for name in PIECES:
         values |= {f"{name}.{kind}": each for kind, each in document.get(name, {}).items()}
     return values | _fill_own(document)
@@ -135,6 +138,10 @@ def read_document_form(form: Form, stored: Mapping[str, Any], *, inherits: bool)
         piece = {kind: form.get(f"{name}.{kind}") for kind in ("html", "text")}
         if any(piece.values()) or stored.get(name) == {}:  # explicitly none stays so
             raw[name] = piece
+    switches = {name: on for name, on in stored.get("closing", {}).items() if on}
+    switches |= {name: False for name in SWITCHES if f"off.closing.{name}" in form}
+    if switches:
+        raw["closing"] = switches
     return raw | _read_own(form, stored)
 
 
