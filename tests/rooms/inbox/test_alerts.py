@@ -9,10 +9,11 @@ from sqlalchemy import select
 
 from app.configuration.correspondence import read_minutes
 from app.inbox.alerts import alert, find_unanswered
+from app.inbox.clerk import tidy_up
 from app.outbox.answer_watch import add_minutes, answer_watch
 from app.outbox.order import Reference
 from app.outbox.tables import message
-from tests.rooms.inbox.letters import LetterBox, write_mail
+from tests.rooms.inbox.letters import LetterBox, tell, write_dsn, write_mail
 from tests.rooms.inbox.test_answers import read_raw
 
 ANNA = "anna@klient.example"
@@ -159,3 +160,17 @@ def test_a_removed_message_takes_its_waiting_along(box: LetterBox) -> None:
     sent = box.send(ANNA)
     box.desk.do(lambda tx: tx.execute(message.delete().where(message.c.id == sent)))
     assert box.desk.do(lambda tx: tx.execute(select(answer_watch)).all()) == []
+
+
+def test_every_worker_does_by_itself_what_is_due(box: LetterBox) -> None:
+    account = box.open(config={"answer_alert": ALERT})
+    late = box.send(ANNA, answer_within_min=5)
+    past = datetime.now(UTC) - timedelta(minutes=1)
+    box.desk.change(answer_watch, answer_watch.c.message_id == late, due_at=past)
+    fast = box.desk.send(ANNA)
+    claimed = box.desk.claim(account)
+    box.throw(write_dsn(tell("delivered", ANNA), envid=box.envid(fast)))
+    box.desk.settle(claimed, "sent")
+    box.desk.wait_for(tidy_up(box.desk.office))
+    assert box.desk.look(fast).status == "delivered"
+    assert len(list_alerts(box)) == 1
