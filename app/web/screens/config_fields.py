@@ -34,6 +34,9 @@ _NUMBERS = {
     "batch_limit": int,
     "batch_wait_s": float,
     "chunking_window": int,
+    "last": int,
+    "poll_s": int,
+    "largest_bytes": int,
 }
 _PLAIN = ("return_content", "importance", "language", "on_uncertain", "mode")
 _FLAGS = ("read_receipt", "suppress_hard_bounces")  # said, denied, or inherited
@@ -46,7 +49,10 @@ _OFFERED = {
 _OFFERED_OF_INCOMING = (
     *("protocol", "host", "port", "connection", "auth", "username", "password", "timeout_ms"),
     *("tls_verify", "ca_pem", "allow_insecure_auth"),
+    *("mode", "folder", "first_sync", "last", "after", "poll_s", "largest_bytes"),
 )
+
+_USUAL_OF_INCOMING = {"mode": "collect", "first_sync": "unseen", "after": "leave"}
 
 
 def fill_form(document: Mapping[str, Any], *, inherits: bool) -> dict[str, str]:
@@ -162,6 +168,9 @@ def _read_own(form: Form, stored: Mapping[str, Any]) -> dict[str, Any]:
             **read_server(form, "incoming", _OFFERED_OF_INCOMING),
             "enabled": False if "off.incoming" in form else None,
         }
+        for name, usual in _USUAL_OF_INCOMING.items():  # a list always says one of its words
+            if name not in stored.get("incoming", {}) and raw["incoming"].get(name) == usual:
+                del raw["incoming"][name]
     if form.get("unsubscribe"):
         texts = {name: form.get(f"unsubscribe.text.{name}") for name in LANGUAGES}
         raw["unsubscribe"] = {

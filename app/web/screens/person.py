@@ -45,7 +45,9 @@ async def save(visit: TheVisit, user: TheUser, form: TheForm) -> Response:
             save_person,
             visit.caller,
             user,
-            **{name: form.get(name).strip() for name in _FIELDS},
+            name=form.get("name").strip(),
+            address=form.get("address").strip(),
+            language=form.get("language").strip(),
             signature=signature if any(signature.values()) else "",
             at=visit.at,
         )
