@@ -194,7 +194,8 @@ def test_an_address_that_does_not_exist_is_suppressed(
 @pytest.mark.parametrize(
     ("common", "own", "scope"),
     [
-        (None, None, None), (True, None, "global"), (None, True, "users/anna"),
+        # Her own server said it: it decides for nobody else.
+        (None, None, None), (True, None, "users/anna"), (None, True, "users/anna"),
         (True, False, None), (False, True, "users/anna"), (True, True, "users/anna"),
     ],
 )  # fmt: skip
