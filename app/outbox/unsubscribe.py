@@ -151,7 +151,11 @@ def _find(tx: Connection, vault: Vault, token: str) -> tuple[Row[Any], Sequence[
         row = tx.execute(select(message).where(message.c.id == message_id)).first()
     if row is not None:
         query = select(recipient).where(
-            recipient.c.message_id == message_id, recipient.c.address != ERASED
+            recipient.c.message_id == message_id,
+            recipient.c.address != ERASED,
+            # Only a mail that was on its way can be read by who it is for: whoever wrote it knows
+            # the link before, and could unsubscribe others without ever writing to them.
+            (recipient.c.attempts > 0) | recipient.c.claimed_by.is_not(None),
         )
         if number != _ALL:
             query = query.where(recipient.c.position == int(number))

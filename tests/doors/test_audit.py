@@ -17,8 +17,18 @@ async def test_a_change_is_told_from_what_to_what_by_whom(client, as_role):
     await client.put("/users/anna", json={"name": "Anna Nowak", "language": "pl"}, headers=headers)
     newest, older = await _read(client, as_role("admin"), object="users/anna")
     assert newest["action"] == "user.put"
-    assert newest["before"] == {"name": "Anna", "address": None, "language": None, "signature": None}
-    assert newest["after"] == {"name": "Anna Nowak", "address": None, "language": "pl", "signature": None}
+    assert newest["before"] == {
+        "name": "Anna",
+        "address": None,
+        "language": None,
+        "signature": None,
+    }
+    assert newest["after"] == {
+        "name": "Anna Nowak",
+        "address": None,
+        "language": "pl",
+        "signature": None,
+    }
     assert (newest["actor"], newest["role"]) == ("admin", "admin")
     assert newest["request_id"] == "ticket-17"
     assert (older["actor"], older["role"], older["before"]["name"]) == ("anna", "user", None)

@@ -3,7 +3,9 @@
 import re
 
 import pytest
+from sqlalchemy import update
 
+from app.outbox.tables import recipient
 from tests.doors.sending import LETTER, configure, read_mail
 
 pytestmark = pytest.mark.anyio
@@ -30,6 +32,9 @@ async def send(client, headers, **members):
     letter = LETTER | {"to": WHO, "body": HTML} | members
     answer = await client.post("/send", json=letter, headers=headers)
     assert answer.status_code == 202, answer.text
+    tried = update(recipient).where(recipient.c.message_id == answer.json()["id"])
+    office = client._transport.app.state.office
+    await office.db.write(lambda tx: tx.execute(tried.values(attempts=1)) and None)
     return answer.json(), await read_mail(client, headers, answer.json()["id"])
 
 
@@ -221,3 +226,11 @@ class TestWithPlainHttp:
         _, mail = await send(client, admin)
         assert mail["List-Unsubscribe"].startswith("<http://awizo.firma.example/unsubscribe/")
         assert mail["List-Unsubscribe-Post"] is None
+
+
+async def test_who_wrote_a_mail_cannot_use_its_link_before_it_went_out(client, admin):
+    letter = LETTER | {"to": WHO, "body": HTML}
+    answer = await client.post("/send", json=letter, headers=admin)
+    path = read_path(await read_mail(client, admin, answer.json()["id"]))
+    assert (await client.post(path, data=ONE_CLICK)).status_code == 404
+    assert await list_suppressed(client, admin) == []
