@@ -15,7 +15,7 @@ from app.errors import Fault, Notice
 from app.templates_engine.closing import PARTS, ClosingText, advise
 
 PIECES = ("signature", "footer", "instance_footer")
-GLOBAL_ONLY = ("instance_footer", "product_footer")
+GLOBAL_ONLY = ("instance_footer", "product_footer", "user_senders")
 
 
 def list_closing(

@@ -85,6 +85,7 @@ OWN: Mapping[str, Kind] = {
     "name": text(256),
     "outgoing": FLAG,
     "senders": MAILBOXES,
+    "user_senders": choice("any", "listed"),
     "always_use_address": FLAG,
     "always_use_name": FLAG,
     "sent_copy": choice("auto", "off", "folder", "cc", "bcc"),

@@ -40,6 +40,7 @@ from app.configuration.model import (
     read_mailboxes,
     read_sender,
 )
+from app.configuration.senders import check_listed, choose_sender
 from app.configuration.sent_copy import SentCopy, choose_sent_copy
 from app.configuration.tables import account
 from app.errors import Conflict, Denied, Fault, Refused
@@ -150,9 +151,10 @@ def resolve(
             f"Sending is switched off for {resolved.scope}; switch outgoing on, or use another account.",
             code="outgoing_off",
         )
+    letterhead = next(each for each in layers if "sender" in each.document)
+    check_listed(letterhead, layers)
     if wanted is None:
         return resolved
-    letterhead = next(each for each in layers if "sender" in each.document)
     return replace(resolved, sender=choose_sender(resolved.sender, letterhead.document, wanted))
 
 
@@ -160,28 +162,6 @@ def look_up(tx: Connection, user: str | None, account_id: str | None = None) -> 
     """Return what ``resolve`` does, also where it cannot send; None where nothing is stored."""
     person, layers = _read_layers(tx, user, account_id)
     return combine(user, person, layers) if layers else None
-
-
-def choose_sender(own: Sender, document: Mapping[str, Any], wanted: Mailbox) -> Sender:
-    """Return who stands in From when ``wanted`` is asked for; reports still reach the account.
-
-    Raises ``Denied`` ``sender_not_allowed`` for an address that is neither the account's own nor
-    one of its ``senders``. ``always_use_address`` and ``always_use_name`` keep the account's.
-    """
-    allowed = {own.address.casefold(): own.name}
-    for each in read_mailboxes(document.get("senders", [])):
-        allowed.setdefault(each.key, each.name or own.name)
-    address = own.address if document.get("always_use_address") else wanted.address
-    if address.casefold() not in allowed:
-        raise Denied(
-            f"{address} may not stand in From here; allowed are {', '.join(sorted(allowed))}. Name "
-            "the account that has this address, or let a manager add it to senders.",
-            code="sender_not_allowed",
-        )
-    name = wanted.name or allowed[address.casefold()]
-    if document.get("always_use_name"):
-        name = own.name
-    return Sender(address, name, own.return_path or own.address)
 
 
 def _read_layers(

@@ -156,3 +156,20 @@ async def test_a_change_is_not_written_to_the_account_that_took_the_place(client
 async def test_an_account_whose_id_holds_a_nul_is_not_found(client, as_role, method):
     answer = await client.request(method, "/accounts/a%00b", json={}, headers=as_role("admin"))
     assert answer.status_code == 404
+
+
+async def test_a_user_writes_only_as_a_listed_sender_where_the_admin_wants_a_list(client, as_role):
+    admin, anna = as_role("admin"), as_role("anna")
+    await configure(client, admin, user_senders="listed", senders="anna@firma.example")
+    for address, status in (("szef@firma.example", 403), ("Anna@firma.example", 202)):
+        own = {"sender": {"address": address}}
+        await client.put("/config/users/anna", json=own, headers=anna)
+        answer = await client.post("/send", json=LETTER, headers=anna)
+        assert answer.status_code == status, answer.text
+    assert answer.json()["sender"]["address"] == "Anna@firma.example"
+    own = {"sender": {"address": "szef@x.example"}, "smtp": {"host": "smtp.x.example"}}
+    await client.put("/config/users/anna", json=own, headers=anna)
+    assert (await client.post("/send", json=LETTER, headers=anna)).status_code == 202
+    own["user_senders"] = "any"
+    refused = await client.put("/config/users/anna", json=own, headers=anna)
+    assert list_faults(refused) == [("/user_senders", "global_only")]

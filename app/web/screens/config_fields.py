@@ -44,7 +44,7 @@ _TICKS = ("always_use_address", "always_use_name", "product_footer")
 _OFFERED = {
     *(*_PLAIN, *_FLAGS, *_TICKS, *MAILBOXES, *PIECES, "smtp", "sender", "incoming", "unsubscribe"),
     *("notifications", "give_up_after_h", "attachment_password", "macros"),
-    *("name", "outgoing", "senders", "sent_copy", "closing"),
+    *("name", "outgoing", "senders", "user_senders", "sent_copy", "closing"),
 }
 _OFFERED_OF_INCOMING = (
     *("protocol", "host", "port", "connection", "auth", "username", "password", "timeout_ms"),
@@ -89,6 +89,7 @@ def _fill_own(document: Mapping[str, Any]) -> dict[str, str]:
     """Return the fields of what an account says of itself, its mailbox and unsubscribing."""
     values = {name: document[name] for name in ("name", "sent_copy") if name in document}
     values["off.outgoing"] = _tick(document.get("outgoing") is False)
+    values["listed.user_senders"] = _tick(document.get("user_senders") == "listed")
     values["senders"] = write_mailboxes(document.get("senders", []))
     incoming: Mapping[str, Any] = document.get("incoming", {})
     values |= {f"incoming.{name}": _write(value) for name, value in incoming.items()}
@@ -157,6 +158,8 @@ def _read_own(form: Form, stored: Mapping[str, Any]) -> dict[str, Any]:
         raw["name"] = form.get("name")
     if "off.outgoing" in form:
         raw["outgoing"] = False
+    if "listed.user_senders" in form:
+        raw["user_senders"] = "listed"
     if form.get("senders").strip():
         raw["senders"] = form.get("senders")
     if "sent_copy" in stored or form.get("sent_copy") not in ("", "auto"):
