@@ -26,6 +26,8 @@ _NONE = "the domain publishes none"
 _LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
 _HOST = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)+{_LABEL}")  # two labels at least
 _Record = tuple[int, int, int, str]  # priority, weight, port (an MX has 0 and 0), target
+_Answer = tuple[list[_Record], str | None]  # and why there are none
+_NO_ANSWER: _Answer = ([], "the name server did not answer in time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +73,17 @@ async def look_up_services(
         detail = "this machine has no name server configured"
         return Records(srv_trouble=detail, mx_trouble=detail)
     names = [(f"_{each}._tcp.{domain}", dns.rdatatype.SRV) for each in SERVICES]
-    asked = [_ask(resolver, name, kind) for name, kind in (*names, (domain, dns.rdatatype.MX))]
+    asked = [
+        asyncio.create_task(_ask(resolver, name, kind))
+        for name, kind in (*names, (domain, dns.rdatatype.MX))
+    ]
     try:
-        async with asyncio.timeout(timeout_s):
-            *services, (mx, why) = await asyncio.gather(*asked)
-    except TimeoutError:
-        detail = f"no answer within {timeout_s:g} s"
-        return Records(srv_trouble=detail, mx_trouble=detail)
+        await asyncio.wait(asked, timeout=timeout_s)
+        *services, (mx, why) = (each.result() if each.done() else _NO_ANSWER for each in asked)
+    finally:
+        for each in asked:
+            each.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
     found = [_choose(service, each) for service, (each, _) in zip(SERVICES, services, strict=True)]
     srv = tuple(each for each in found if each is not None)
     hosts = tuple(host for *_, host in sorted(mx) if is_host_name(host))
@@ -104,14 +110,14 @@ def _make_resolver(server: NameServer | None, timeout_s: float) -> dns.asyncreso
 
 async def _ask(
     resolver: dns.asyncresolver.Resolver, name: str, kind: dns.rdatatype.RdataType
-) -> tuple[list[_Record], str | None]:
+) -> _Answer:
     """Return the records under a name; where there are none, why."""
     try:
         answer = await resolver.resolve(dns.name.from_text(name), kind, search=False)
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
         return [], _NONE
     except dns.exception.Timeout:
-        return [], "the name server did not answer in time"
+        return _NO_ANSWER
     except (dns.exception.DNSException, OSError):
         return [], "the name server gave no usable answer"
     records = []
@@ -133,7 +139,7 @@ def _choose(service: Service, records: Sequence[_Record]) -> ServiceHost | None:
     return ServiceHost(service, host, port)
 
 
-def _say_why(*answers: tuple[list[_Record], str | None]) -> str:
+def _say_why(*answers: _Answer) -> str:
     """Return why nothing of the answers can be used: what failed says more than what is not there."""
     if any(records for records, _ in answers):
         return "none is usable"

@@ -39,7 +39,7 @@ BASE = {
 
 _IN_TRANSACTION = text(
     "select count(*) from pg_stat_activity where datname = current_database()"
-    " and pid <> pg_backend_pid() and state <> 'idle'"
+    " and pid <> pg_backend_pid() and backend_xid is not null"
 )
 
 
@@ -144,7 +144,7 @@ class House:
             await anyio.sleep(0.01)
 
     async def _somebody_keeps_locks(self) -> bool:
-        for _ in range(20):
+        for _ in range(5):
             try:
                 with self.engine.connect() as tx:
                     if tx.dialect.name == "sqlite":

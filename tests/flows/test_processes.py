@@ -63,7 +63,7 @@ async def test_all_may_start_at_once_on_an_empty_database(house: House, peer: Pe
 async def test_a_worker_that_slept_past_its_lease_is_fenced_off(
     house: House, peer: Peer, stopped_at: str
 ) -> None:
-    peer.will(stopped_at, Late(2, TAKEN))
+    peer.will(stopped_at, Late(4 if stopped_at == "rcpt" else 1, TAKEN))
     sleeper = house.start("worker")
     await house.serve("--no-worker")
     await house.until_at_work(sleeper)

@@ -244,7 +244,7 @@ async def test_workers_share_what_is_due_and_send_each_once(office, receiver):
 async def test_a_receiver_that_says_nothing_delays_no_other(office, receiver):
     async with receive() as silent:
         silent.answers = [None]
-        await make_webhook(office, silent.url)
+        silent_id = await make_webhook(office, silent.url)
         await make_webhook(office, receiver.url)
         for _ in range(MOST_AT_ONCE + 4):
             await happen(office, "inbox.received")
@@ -258,7 +258,8 @@ async def test_a_receiver_that_says_nothing_delays_no_other(office, receiver):
         assert len(silent.heard) == MOST_AT_ONCE
         await postman.stop(0)  # those that wait for the silent one are given back
         again = await office.db.write(load, "worker-2.1")
-        assert len(again.jobs) == MOST_AT_ONCE
+        # What the other one heard may not have been noted yet, and is then told again.
+        assert len([job for job in again.jobs if job.webhook_id == silent_id]) == MOST_AT_ONCE
 
 
 async def test_a_webhook_has_a_bounded_number_before_it_and_the_feed_keeps_the_rest(
