@@ -1,12 +1,13 @@
 """What the tests of the API may ask for: the service over a real database, and keys of every role.
 
-``office``     the tools of one process, on a migrated database; each test runs on both engines
+``office``     the tools of one process, on a migrated database (``AWIZO_TEST_EVERY_ENGINE``: on both)
 ``service``    the whole application, running, without a worker
 ``client``     speaks HTTP to it, without a socket
 ``clock``      the service's clock, which ``clock.advance(minutes=5)`` moves on
 ``keys``       one API key per role name; ``as_role("anna")`` gives the header for it
 """
 
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -45,6 +46,18 @@ class Clock:
     def advance(self, **by: float) -> None:
         """Move on by ``timedelta(**by)``."""
         self._ahead += timedelta(**by)
+
+
+# What a door decides is the same on both engines, and the rooms below it are always tested on both:
+# every day one is enough. `.ci/run` asks for every engine.
+_ENGINES = ("sqlite", "postgres") if "AWIZO_TEST_EVERY_ENGINE" in os.environ else ("sqlite",)
+
+
+@pytest.fixture(params=_ENGINES)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A database of this test alone, empty, with every table."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
 
 
 @pytest.fixture
