@@ -76,9 +76,10 @@ class Talk:
                     await self.session.quit(self._add)
         except TimeoutError:
             if not self._finished and self.failure is None:
-                last = self.steps[-1] if self.steps else None
-                step = last.step if last and not last.ok else "data"
-                self.failure = Failure(step, "timeout", detail="the time for the probe is up")
+                detail = "the time for the probe is up"
+                if not self.steps or self.steps[-1].ok:  # it was writing the message
+                    self._add(Step("data", ok=False, ms=0, detail=detail))
+                self.failure = Failure(self.steps[-1].step, "timeout", detail=detail)
         finally:
             if self.session is not None:
                 self.session.abort()
