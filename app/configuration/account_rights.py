@@ -1,4 +1,4 @@
-"""Who may do what with an account: one rule, whatever the door (issue of rights: a truth table holds it).
+"""Who may do what with an account: one rule, whatever the door; ``docs/accounts.md`` has the table.
 
 The holder of a personal account may do everything with it. Others may what was granted to them, until
 the grant ends: ``read`` its mail, ``send`` with it, ``manage`` it (which includes both, and granting).
@@ -8,7 +8,7 @@ sends as the user it names, with that user's rights, or as nobody with a group's
 
 from typing import Any, Literal
 
-from sqlalchemy import Row, or_, select
+from sqlalchemy import ColumnElement, Row, or_, select
 from sqlalchemy.engine import Connection
 
 from app.accounts.caller import Caller
@@ -30,12 +30,16 @@ def list_rights(tx: Connection, stored: StoredAccount, user: str | None) -> froz
         return frozenset(RIGHTS)
     found: set[Right] = {"send"} if stored.scope == GLOBAL else set()
     query = select(account_right).where(
-        account_right.c.account_id == stored.id,
-        account_right.c.user_id == user,
-        or_(account_right.c.until.is_(None), account_right.c.until > now(tx)),
+        account_right.c.account_id == stored.id, *is_in_force(tx, user)
     )
     row = tx.execute(query).first()
     return frozenset(found | (read_rights(row) if row else set()))
+
+
+def is_in_force(tx: Connection, user: str | None) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of a grant to ``user`` that has not ended."""
+    until = account_right.c.until
+    return account_right.c.user_id == user, or_(until.is_(None), until > now(tx))
 
 
 def read_rights(row: Row[Any]) -> set[Right]:

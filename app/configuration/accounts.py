@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, String, cast, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, delete, exists, func, or_, select, update
 from sqlalchemy.engine import Connection
 
 from app.accounts import audit
 from app.accounts.caller import Caller
 from app.accounts.people import ensure_person
+from app.configuration.account_rights import is_in_force
 from app.configuration.closing import GLOBAL_ONLY
 from app.configuration.load import ACCOUNTS, load_account, read_account
 from app.configuration.model import (
@@ -22,13 +23,13 @@ from app.configuration.model import (
 )
 from app.configuration.save import make_personal_active
 from app.configuration.tables import account, account_right
-from app.db import lock_rows, now
+from app.db import lock_rows
 from app.errors import Conflict, Denied, Fault, Missing, Refused
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which accounts are asked for. holder: "" asks for group accounts."""
+    """Which accounts are asked for. query: what name, address or server contain, in any case."""
 
     holder: str | None = None
     kind: str | None = None
@@ -56,9 +57,18 @@ def _choose(wanted: Wanted) -> list[ColumnElement[bool]]:
         is_group = account.c.user_id.is_(None)
         found.append(is_group if wanted.kind == "group" else ~is_group)
     if wanted.query:
-        # Names and addresses stand in the settings, which both engines keep as text.
-        text = func.lower(cast(account.c.settings, String))
-        found.append(text.contains(wanted.query.lower(), autoescape=True))
+        settings = account.c.settings
+        members = (settings["name"], settings["sender", "address"], settings["smtp", "host"])
+        # As it is typed too: SQLite's lower() knows ASCII alone.
+        found.append(
+            or_(
+                *(member.as_string().contains(wanted.query, autoescape=True) for member in members),
+                *(
+                    func.lower(member.as_string()).contains(wanted.query.lower(), autoescape=True)
+                    for member in members
+                ),
+            )
+        )
     return found
 
 
@@ -66,8 +76,7 @@ def _is_known_to(tx: Connection, user: str | None) -> ColumnElement[bool]:
     granted = exists(
         select(account_right.c.account_id).where(
             account_right.c.account_id == account.c.id,
-            account_right.c.user_id == user,
-            or_(account_right.c.until.is_(None), account_right.c.until > now(tx)),
+            *is_in_force(tx, user),
         )
     )
     return or_(account.c.user_id == user, account.c.scope == GLOBAL, granted)

@@ -316,3 +316,20 @@ async def test_every_deed_is_in_the_audit(client, as_role):
         "config.put",
     ]
     assert "tajne" not in str(lines)
+
+
+async def test_accounts_are_found_by_name_address_and_server_and_nothing_else(client, as_role):
+    admin = as_role("admin")
+    await configure(client, admin)
+    account_id = await make_account(client, admin, name="Księgowość 100%")
+    for query, found in (
+        ("księgowość", [account_id]),
+        ("0%", [account_id]),
+        ("WINDYKACJA@firma", [account_id]),
+        ("nobody", []),
+        ("password", []),  # the name of a member
+    ):
+        answer = await client.get("/accounts", params={"q": query}, headers=admin)
+        assert [each["id"] for each in answer.json()["data"]] == found, query
+    answer = await client.get("/accounts", params={"q": "smtp.FIRMA"}, headers=admin)
+    assert len(answer.json()["data"]) == 2
