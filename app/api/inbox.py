@@ -11,10 +11,10 @@ from app.api.body import Body, Route, ShownInstant
 from app.api.gate import After, Limit, Page, TheOffice, cut_page, decode_cursor
 from app.api.sign_in import TheSender
 from app.inbox.find import Wanted, find_incoming, list_incoming, mark_handled, read_raw
+from app.mime.machine import Kind
 
 router = APIRouter(route_class=Route, tags=["inbox"])
 
-Kind = Literal["dsn", "mdn", "arf", "auto_reply", "list", "human"]
 TheMail = Annotated[str, Path(description="The mail's id.")]
 _FILTER = 256
 

@@ -6,6 +6,8 @@ are never run nor rendered. A mail is stored before the remote mailbox is touche
 is what keeps it from being stored twice.
 """
 
+from typing import get_args
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -23,11 +25,12 @@ from sqlalchemy import (
 )
 
 from app.db import Json, UtcInstant, metadata
+from app.mime.machine import Kind
 from app.outbox.answer_watch import answer_watch
 
-__all__ = ["answer_watch", "auto_reply", "incoming", "incoming_body", "mailbox", "mailbox_uidl"]
+__all__ = ["answer_watch", "incoming", "incoming_body", "mailbox", "mailbox_uidl"]
 
-KINDS = ("dsn", "mdn", "arf", "auto_reply", "list", "human")
+KINDS = get_args(Kind)
 
 mailbox = Table(
     "mailbox",
@@ -121,13 +124,4 @@ incoming_body = Table(
         "incoming_id", String(32), ForeignKey("incoming.id", ondelete="CASCADE"), primary_key=True
     ),
     Column("raw", LargeBinary, nullable=False),
-)
-
-auto_reply = Table(
-    "auto_reply",
-    metadata,
-    # RFC 3834 §2: at most one to a sender in a period; remembered before it is sent.
-    Column("account_id", String(32), ForeignKey("account.id"), primary_key=True),
-    Column("address_key", String(320), primary_key=True),
-    Column("replied_at", UtcInstant, nullable=False),
 )

@@ -1,4 +1,4 @@
-"""Mail that came in, mailboxes, answers waited for, automatic replies."""
+"""Mail that came in, mailboxes, answers waited for."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,16 +13,6 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the tables of the inbox."""
-    op.create_table(
-        "auto_reply",
-        sa.Column("account_id", sa.String(length=32), nullable=False),
-        sa.Column("address_key", sa.String(length=320), nullable=False),
-        sa.Column("replied_at", UtcInstant(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["account_id"], ["account.id"], name=op.f("fk_auto_reply_account_id")
-        ),
-        sa.PrimaryKeyConstraint("account_id", "address_key", name=op.f("pk_auto_reply")),
-    )
     op.create_table(
         "mailbox",
         sa.Column("account_id", sa.String(length=32), nullable=False),
@@ -175,4 +165,3 @@ def downgrade() -> None:
     op.drop_table("answer_watch")
     op.drop_index("ix_mailbox_next", table_name="mailbox")
     op.drop_table("mailbox")
-    op.drop_table("auto_reply")
