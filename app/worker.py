@@ -31,7 +31,7 @@ from app.outbox.office import Office
 from app.outbox.prune import prune
 from app.outbox.queue import find_ready, read_standings, renew
 from app.outbox.settle import Policy, sweep
-from app.settings import parse_schedule
+from app.schedule import parse_schedule
 from app.webhooks.postman import Postman
 
 _SWEEP_S = 1.0

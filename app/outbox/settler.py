@@ -27,7 +27,7 @@ from app.outbox.judge import (
 from app.outbox.office import Office
 from app.outbox.queue import Claimed
 from app.outbox.settle import Outcome, Policy, Settlement
-from app.settings import parse_schedule
+from app.schedule import parse_schedule
 from app.wire.envelope import Transaction, Verdict
 from app.wire.session import Session
 from app.wire.steps import SessionFailed

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.settings import Settings, parse_schedule
+from app.schedule import parse_schedule
+from app.settings import Settings
 
 
 def read(monkeypatch, **variables):
