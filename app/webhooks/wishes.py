@@ -13,9 +13,10 @@ from ipaddress import ip_network
 import httpx
 
 from app.errors import Fault, refuse
+from app.outbox.event_types import EVENT_TYPES
 from app.wire.address_policy import Address, AddressPolicy, read_literal
 
-AREAS = ("message", "recipient", "inbox", "account")
+AREAS = tuple(EVENT_TYPES)
 MOST_PATTERNS = 50
 MOST_URL_CHARACTERS = 2000
 _TYPE = re.compile(r"([a-z]+)\.(?:\*|[a-z_]{1,28})")
