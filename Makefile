@@ -40,9 +40,8 @@ serve: $(STAMP)
 demo: $(STAMP)
 	$(RUN) -m app demo $(ARGS)
 
-# Four workers at most: each keeps databases of its own, and the tests wait for real processes.
 test: $(STAMP)
-	$(RUN) -m pytest -n 4 --dist worksteal $(ARGS)
+	@.ci/test $(RUN) $(ARGS)
 
 # Some minutes on a quiet machine; wants Debian's postfix (smtp-source, smtp-sink) and a C compiler.
 bench: $(STAMP)

@@ -201,9 +201,9 @@ class Desk:
     def sweep(self) -> int:
         return int(self.do(partial(sweep, policy=POLICY, jitter=0.5)))
 
-    def lapse(self, claimed: Claimed) -> None:
-        """Let a claim's lease run out."""
-        past = datetime.now(UTC) - timedelta(seconds=1)
+    def lapse(self, claimed: Claimed, ago_s: float = 1) -> None:
+        """Let a claim's lease run out, as if that were so long ago."""
+        past = datetime.now(UTC) - timedelta(seconds=ago_s)
         self.change(recipient, recipient.c.claimed_by == claimed.id, lease_until=past)
 
     def make_due(self, message_id: str) -> None:
