@@ -26,11 +26,16 @@ from sqlalchemy import (
 
 from app.db import Json, UtcInstant, metadata
 from app.mime.machine import Kind
+from app.mime.report import ReportKind
 from app.outbox.answer_watch import answer_watch
 
-__all__ = ["answer_watch", "incoming", "incoming_body", "mailbox", "mailbox_uidl"]
+__all__ = ["answer_watch", "auto_reply", "incoming", "incoming_body", "mailbox", "mailbox_uidl"]
 
 KINDS = get_args(Kind)
+REPORTS = get_args(ReportKind)
+# What somebody should look at: answers, and reports that found no message. One index each.
+UNANSWERED = text("handled_at is null and kind = 'human' and about_id is not null")
+UNMATCHED = text("handled_at is null and kind in ('dsn', 'mdn', 'arf') and about_id is null")
 
 mailbox = Table(
     "mailbox",
@@ -96,7 +101,14 @@ incoming = Table(
     Column("handled_at", UtcInstant),
     Column("handled_by", Text),
     Column("handled_note", Text),
+    Column("kind_by", Text),  # who corrected it
+    Column("linked_by", Text),  # who said which message it is about
     Column("body_erased_at", UtcInstant),
+    # The automatic reply: null where none is set up, "due", "sent", or why there is none.
+    Column("reply_state", String(16)),
+    Column("reply_at", UtcInstant),  # when that was so
+    Column("reply_id", String(32)),  # the message that answered; it may be pruned
+    Column("reply_detail", Text),
     UniqueConstraint("account_id", "uid"),
     CheckConstraint("kind in ('" + "', '".join(KINDS) + "')", name="kind"),
 )
@@ -111,11 +123,40 @@ Index(
     postgresql_where=text("handled_at is null"),
 )
 Index(
+    "ix_incoming_unanswered",
+    incoming.c.account_id,
+    sqlite_where=UNANSWERED,
+    postgresql_where=UNANSWERED,
+)
+Index(
+    "ix_incoming_unmatched",
+    incoming.c.account_id,
+    sqlite_where=UNMATCHED,
+    postgresql_where=UNMATCHED,
+)
+Index(
     "ix_incoming_waiting",
     incoming.c.waits_since,
     sqlite_where=text("waits_since is not null"),
     postgresql_where=text("waits_since is not null"),
 )
+for _name, _columns, _where in (
+    ("ix_incoming_reply_due", (incoming.c.id,), text("reply_state = 'due'")),
+    ("ix_incoming_reply", (incoming.c.account_id, incoming.c.id), text("reply_state is not null")),
+):
+    Index(_name, *_columns, sqlite_where=_where, postgresql_where=_where)
+
+auto_reply = Table(
+    "auto_reply",
+    metadata,
+    # Whom an account answered by itself: remembered with the answer, until it may be answered again.
+    Column("account_id", String(32), ForeignKey("account.id"), primary_key=True),
+    Column("sender_key", Text, primary_key=True),
+    Column("replied_at", UtcInstant, nullable=False),
+    Column("free_at", UtcInstant, nullable=False),
+)
+Index("ix_auto_reply_replied", auto_reply.c.account_id, auto_reply.c.replied_at)
+Index("ix_auto_reply_free", auto_reply.c.free_at)
 
 incoming_body = Table(
     "incoming_body",
