@@ -8,14 +8,16 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Row
 
 from app.api.body import Body, Route, ShownInstant
-from app.api.gate import After, Limit, Page, TheOffice, cut_page, decode_cursor
+from app.api.gate import After, Limit, Page, TheOffice, decode_cursor, encode_cursor
 from app.api.sign_in import TheSender
+from app.inbox.correct import correct_kind, link
 from app.inbox.find import Wanted, find_incoming, list_incoming, mark_handled, read_raw
 from app.mime.machine import Kind
 
 router = APIRouter(route_class=Route, tags=["inbox"])
 
 TheMail = Annotated[str, Path(description="The mail's id.")]
+TrueOrFalse = Literal["true", "false"]
 _FILTER = 256
 
 
@@ -51,6 +53,7 @@ class IncomingLine(BaseModel):
         description="`human`, `auto_reply`, `list`, or a report: on delivery (`dsn`), on reading "
         "(`mdn`), a complaint (`arf`)."
     )
+    kind_by: str | None = Field(description="Who corrected the kind.")
     from_: Correspondent | None = Field(serialization_alias="from")
     to: list[Correspondent]
     subject: str
@@ -59,6 +62,7 @@ class IncomingLine(BaseModel):
     size_bytes: int
     message: str | None = Field(description="The message of yours that it is about.")
     verified: bool = Field(description="An id that Awizo signed says which message it is about.")
+    linked_by: str | None = Field(description="Who linked it with the message by hand.")
     reference: ShownReference
     handled_at: ShownInstant | None
     handled_by: str | None
@@ -82,6 +86,20 @@ class HandledBody(Body):
     note: str | None = Field(None, max_length=1000, description="What was done.")
 
 
+class KindBody(Body):
+    """Who wrote a mail, as a person sees it."""
+
+    kind: Literal["human", "auto_reply", "list"]
+
+
+class LinkBody(Body):
+    """Which message a mail is about."""
+
+    message: str | None = Field(
+        max_length=32, description="The id of a message of yours; `null`: it is about none."
+    )
+
+
 @router.get("/inbox")
 async def list_inbox(
     caller: TheSender,
@@ -89,7 +107,10 @@ async def list_inbox(
     limit: Limit = 100,
     after: After = None,
     account: Annotated[str | None, Query(max_length=32, description="An account's id.")] = None,
-    kind: Annotated[Kind | None, Query(description="Only of this kind.")] = None,
+    kind: Annotated[
+        Kind | Literal["report"] | None,
+        Query(description="Only of this kind; `report`: any of `dsn`, `mdn`, `arf`."),
+    ] = None,
     message: Annotated[
         str | None, Query(max_length=32, description="About this message of yours.")
     ] = None,
@@ -101,18 +122,33 @@ async def list_inbox(
         str | None, Query(alias="reference.customer", max_length=_FILTER)
     ] = None,
     handled: Annotated[
-        Literal["true", "false"] | None, Query(description="Whether somebody took care of it.")
+        TrueOrFalse | None, Query(description="Whether somebody took care of it.")
+    ] = None,
+    matched: Annotated[
+        TrueOrFalse | None, Query(description="Whether it is about a message of yours.")
+    ] = None,
+    verified: Annotated[
+        TrueOrFalse | None, Query(description="Whether a signed id says about which.")
+    ] = None,
+    q: Annotated[
+        str | None,
+        Query(
+            max_length=_FILTER,
+            description="In sender, subject, document or the first 4000 characters of the text, in "
+            "any case. 2000 mails are looked through at a time: go on with `next`, also after a "
+            "page that is short or empty.",
+        ),
     ] = None,
 ) -> Page[IncomingLine]:
     """List the mail that came in to the accounts you may read, the newest first."""
     wanted = Wanted(
         account, kind, reference_type, reference_number, reference_customer, message,
-        None if handled is None else handled == "true",
+        handled=_read(handled), matched=_read(matched), verified=_read(verified), text=q or "",
     )  # fmt: skip
     before = decode_cursor(after, str)[0] if after else None
-    rows = await office.db.read(list_incoming, caller, wanted, before=before, limit=limit + 1)
-    shown, following = cut_page(rows, limit, lambda row: (row.id,))
-    return Page(data=[IncomingLine(**_show_line(row)) for row in shown], next=following)
+    found = await office.db.read(list_incoming, caller, wanted, before=before, limit=limit)
+    following = None if found.following is None else encode_cursor(found.following)
+    return Page(data=[IncomingLine(**_show_line(row)) for row in found.rows], next=following)
 
 
 @router.get("/inbox/{incoming_id}")
@@ -155,6 +191,33 @@ async def mark_incoming_handled(
     )
 
 
+@router.post("/inbox/{incoming_id}/kind")
+async def correct_incoming_kind(
+    caller: TheSender, office: TheOffice, incoming_id: TheMail, body: KindBody
+) -> IncomingMail:
+    """Say that a mail is of another kind than Awizo took it for. Reports stay what they are.
+
+    A person's answer ends the waiting for one; a machine's lets it go on.
+    """
+    return _show(await office.db.write(correct_kind, caller, incoming_id, body.kind))
+
+
+@router.post("/inbox/{incoming_id}/message")
+async def link_incoming(
+    caller: TheSender, office: TheOffice, incoming_id: TheMail, body: LinkBody
+) -> IncomingMail:
+    """Say which message a mail is about, where no signed id says it; `null` takes that back.
+
+    The mail gets the message's document, stays unverified and moves no recipient. Needs the right to
+    read the account's mail, and the message must be one that you see.
+    """
+    return _show(await office.db.write(link, caller, incoming_id, body.message))
+
+
+def _read(given: TrueOrFalse | None) -> bool | None:
+    return None if given is None else given == "true"
+
+
 def _show(row: Row[Any]) -> IncomingMail:
     return IncomingMail(
         **_show_line(row),
@@ -172,6 +235,7 @@ def _show_line(row: Row[Any]) -> dict[str, Any]:
         "id": row.id,
         "account": row.account_id,
         "kind": row.kind,
+        "kind_by": row.kind_by,
         "from_": sender if row.sender_address else None,
         "to": [Correspondent(**each) for each in row.to],
         "subject": row.subject,
@@ -180,6 +244,7 @@ def _show_line(row: Row[Any]) -> dict[str, Any]:
         "size_bytes": row.size_bytes,
         "message": row.about_id,
         "verified": row.is_verified,
+        "linked_by": row.linked_by,
         "reference": ShownReference(
             type=row.reference_type,
             number=row.reference_number,

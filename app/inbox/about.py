@@ -7,8 +7,9 @@ changes nothing.
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import Row, or_, select
 from sqlalchemy.engine import Connection
 
 from app.configuration.model import StoredAccount
@@ -38,6 +39,22 @@ def find_about(tx: Connection, vault: Vault, stored: StoredAccount, read: Incomi
             return About(named, is_verified=True)
     guess = _guess(tx, stored, read)
     return None if guess is None else About(guess, is_verified=False)
+
+
+def choose_reference(
+    stored: StoredAccount, about: Row[Any] | None, *, is_report: bool
+) -> dict[str, str | None]:
+    """Return the columns that say to which document a mail belongs.
+
+    The document is that of the message ``about``; mail about none belongs to the kind that the
+    account says (``append_to``), a report to nothing.
+    """
+    bound = stored.document.get("append_to") if about is None and not is_report else None
+    return {
+        "reference_type": about.reference_type if about else bound,
+        "reference_number": about.reference_number if about else None,
+        "reference_customer": about.reference_customer if about else None,
+    }
 
 
 def _list_signed(vault: Vault, read: Incoming) -> list[str]:

@@ -1,19 +1,44 @@
-"""Answers to our mail: who waits for one need not any more."""
+"""Answers to our mail: who waits for one need not any more.
+
+What answers is a person's mail (``human``) that names our signed id, or that somebody linked by hand.
+"""
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, update
+from sqlalchemy import Row, or_, select, update
 from sqlalchemy.engine import Connection
 
+from app.inbox.tables import incoming
 from app.outbox.answer_watch import answer_watch
 
 
 def note_answer(tx: Connection, row: Row[Any], kind: str, at: datetime) -> None:
     """Note that the message ``row`` was answered: by a person, for a machine answers nothing."""
     if kind == "human":
-        tx.execute(
-            update(answer_watch)
-            .where(answer_watch.c.message_id == row.id, answer_watch.c.answered_at.is_(None))
-            .values(answered_at=at)
-        )
+        _write(tx, row.id, at)
+
+
+def look_again(tx: Connection, message_id: str, at: datetime) -> None:
+    """Note whether a message is answered, after somebody corrected what is about it.
+
+    A wait that ended by mistake goes on; nobody is told a second time.
+    """
+    answers = select(incoming.c.id).where(
+        incoming.c.about_id == message_id,
+        incoming.c.kind == "human",
+        or_(incoming.c.is_verified, incoming.c.linked_by.is_not(None)),
+    )
+    _write(tx, message_id, at if tx.execute(answers.limit(1)).first() else None)
+
+
+def read_watch(tx: Connection, message_id: str) -> Row[Any] | None:
+    """Return until when a message's answer is waited for, and what became of that; None: it is not."""
+    return tx.execute(select(answer_watch).where(answer_watch.c.message_id == message_id)).first()
+
+
+def _write(tx: Connection, message_id: str, answered_at: datetime | None) -> None:
+    changing = update(answer_watch).where(answer_watch.c.message_id == message_id)
+    if answered_at is not None:  # the first answer's moment stays
+        changing = changing.where(answer_watch.c.answered_at.is_(None))
+    tx.execute(changing.values(answered_at=answered_at))

@@ -1,27 +1,41 @@
 """What a caller may read of the mail that came in, and marking it as handled.
 
-Who may read an account may read its mail (``account_rights``): admins and the role ``sender`` all of
-it, a user that of their own accounts and of those granted to them, as long as the grant lasts.
+Lists run from the newest to the oldest and carry the first words of each mail, not all of it. A search
+for words has no index: it looks through ``WINDOW`` mails at a time, so that none takes long, and says
+how far it came.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, func, select, update
 from sqlalchemy.engine import Connection
 
 from app.accounts import audit
-from app.accounts.caller import SENDERS, Caller
-from app.configuration.tables import account, account_right
+from app.accounts.caller import Caller
 from app.db import lock_rows, now
 from app.errors import Missing
-from app.inbox.tables import incoming, incoming_body
+from app.inbox.reach import may_read
+from app.inbox.tables import REPORTS, incoming, incoming_body
+
+WINDOW = 2000  # mails that one search looks through
+SEARCHED_CHARS = 4000  # of each text
+PREVIEW_CHARS = 300
+REPORT = "report"  # in place of a kind: any of REPORTS
+_LINE = (
+    *(column for column in incoming.c if column.name not in ("text", "report")),
+    func.substr(incoming.c.text, 1, PREVIEW_CHARS).label("preview"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which mail is listed; None: any. handled: whether somebody took care of it."""
+    """Which mail is listed; None: any. handled: whether somebody took care of it.
+
+    kind: one, or ``REPORT``. matched: whether it is about a message. text: in sender, subject,
+    document or the beginning of the text, in any case.
+    """
 
     account: str | None = None
     kind: str | None = None
@@ -30,35 +44,41 @@ class Wanted:
     reference_customer: str | None = None
     message: str | None = None
     handled: bool | None = None
+    matched: bool | None = None
+    verified: bool | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page of mail. following: the id to go on below; None at the end.
+
+    is_cut: it ended because of ``WINDOW``, before it was full.
+    """
+
+    rows: Sequence[Row[Any]]
+    following: str | None
+    is_cut: bool = False
 
 
 def list_incoming(
     tx: Connection, caller: Caller, wanted: Wanted, *, before: str | None, limit: int
-) -> Sequence[Row[Any]]:
-    """Return mail, the newest first, below the id ``before``."""
-    equal = {
-        incoming.c.account_id: wanted.account,
-        incoming.c.kind: wanted.kind,
-        incoming.c.reference_type: wanted.reference_type,
-        incoming.c.reference_number: wanted.reference_number,
-        incoming.c.reference_customer: wanted.reference_customer,
-        incoming.c.about_id: wanted.message,
-    }
-    query = select(incoming).where(
-        _may_read(tx, caller), *(column == value for column, value in equal.items() if value)
-    )
-    if wanted.handled is not None:
-        done = incoming.c.handled_at.is_not(None)
-        query = query.where(done if wanted.handled else ~done)
+) -> Found:
+    """Return mail, the newest first, below the id ``before``; ``preview`` has its first words."""
+    query = select(*_LINE).where(may_read(tx, caller, incoming.c.account_id), *_choose(wanted))
     if before is not None:
         query = query.where(incoming.c.id < before)
-    return tx.execute(query.order_by(incoming.c.id.desc()).limit(limit)).all()
+    query = query.order_by(incoming.c.id.desc())
+    if wanted.text:
+        return _search(tx, query, wanted.text.casefold(), limit)
+    rows = tx.execute(query.limit(limit + 1)).all()
+    return Found(rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
 
 
 def find_incoming(tx: Connection, caller: Caller, incoming_id: str) -> Row[Any]:
     """Return one mail; raise ``Missing`` where there is none for this caller."""
-    query = select(incoming).where(incoming.c.id == incoming_id, _may_read(tx, caller))
-    row = tx.execute(query).first()
+    is_theirs = may_read(tx, caller, incoming.c.account_id)
+    row = tx.execute(select(incoming).where(incoming.c.id == incoming_id, is_theirs)).first()
     if row is None:
         raise Missing("There is no such mail.", code="incoming_not_found")
     return row
@@ -96,14 +116,41 @@ def mark_handled(
     return tx.execute(select(incoming).where(incoming.c.id == row.id)).one()
 
 
-def _may_read(tx: Connection, caller: Caller) -> ColumnElement[bool]:
-    caller.require(*SENDERS)
-    if caller.user is None:
-        return incoming.c.id.is_not(None)
-    granted = select(account_right.c.account_id).where(
-        account_right.c.user_id == caller.user,
-        account_right.c.may_read | account_right.c.may_manage,
-        or_(account_right.c.until.is_(None), account_right.c.until > now(tx)),
+def _choose(wanted: Wanted) -> list[ColumnElement[bool]]:
+    equal = {
+        incoming.c.account_id: wanted.account,
+        incoming.c.reference_type: wanted.reference_type,
+        incoming.c.reference_number: wanted.reference_number,
+        incoming.c.reference_customer: wanted.reference_customer,
+        incoming.c.about_id: wanted.message,
+    }
+    chosen = [column == value for column, value in equal.items() if value]
+    if wanted.kind is not None:
+        kinds = REPORTS if wanted.kind == REPORT else (wanted.kind,)
+        chosen.append(incoming.c.kind.in_(kinds))
+    for condition, wish in (
+        (incoming.c.handled_at.is_not(None), wanted.handled),
+        (incoming.c.about_id.is_not(None), wanted.matched),
+        (incoming.c.is_verified, wanted.verified),
+    ):
+        if wish is not None:
+            chosen.append(condition if wish else ~condition)
+    return chosen
+
+
+def _search(tx: Connection, query: Select[Any], text: str, limit: int) -> Found:
+    """Look for ``text``, case folded, here: databases fold ASCII only, or each in its own way."""
+    looked_at = (
+        incoming.c.sender_key,
+        incoming.c.sender_name,
+        incoming.c.subject,
+        incoming.c.reference_number,
+        incoming.c.reference_customer,
+        func.substr(incoming.c.text, 1, SEARCHED_CHARS),
     )
-    own = select(account.c.id).where(account.c.user_id == caller.user)
-    return incoming.c.account_id.in_(own.union(granted))
+    seen = tx.execute(query.limit(WINDOW).with_only_columns(incoming.c.id, *looked_at)).all()
+    hits = [row.id for row in seen if any(each and text in each.casefold() for each in row[1:])]
+    is_cut = len(hits) <= limit and len(seen) == WINDOW
+    following = hits[limit - 1] if len(hits) > limit else seen[-1].id if is_cut else None
+    shown = select(*_LINE).where(incoming.c.id.in_(hits[:limit])).order_by(incoming.c.id.desc())
+    return Found(tx.execute(shown).all(), following, is_cut)

@@ -3,11 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.engine import Connection
 
+from app.accounts.caller import Caller
+from app.configuration.load import ACCOUNTS, read_account
+from app.configuration.model import StoredAccount
+from app.configuration.tables import account
+from app.inbox.reach import may_read
 from app.inbox.tables import mailbox
+
+_MOST_BOXES = 500
 
 _NO_ANSWER = {
     "pl": "Serwer skrzynki nie odpowiada. Sprawdź serwer i port (zwykle 993, IMAP z SSL/TLS).",
@@ -81,4 +89,33 @@ def read_standing(tx: Connection, account_id: str) -> Standing | None:
     row = tx.execute(select(mailbox).where(mailbox.c.account_id == account_id)).first()
     if row is None:
         return None
+    return _read(row)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """An account's mailbox. standing: None where nothing is collected from it (yet)."""
+
+    stored: StoredAccount
+    standing: Standing | None
+
+
+def list_boxes(tx: Connection, caller: Caller, *, only_failing: bool = False) -> list[Box]:
+    """Return the mailboxes that the caller may read, those that are switched off too."""
+    query = ACCOUNTS.where(
+        account.c.removed_at.is_(None),
+        account.c.settings["incoming"].as_string().is_not(None),
+        may_read(tx, caller, account.c.id),
+    )
+    if only_failing:
+        failing = select(mailbox.c.account_id).where(mailbox.c.cause.is_not(None))
+        query = query.where(account.c.id.in_(failing))
+    rows = tx.execute(query.order_by(account.c.id).limit(_MOST_BOXES)).mappings()
+    accounts = [read_account(row) for row in rows]
+    known = select(mailbox).where(mailbox.c.account_id.in_([each.id for each in accounts]))
+    standings = {row.account_id: _read(row) for row in tx.execute(known)}
+    return [Box(each, standings.get(each.id)) for each in accounts]
+
+
+def _read(row: Row[Any]) -> Standing:
     return Standing(row.synced_at, row.unread, row.next_at, row.failed_at, row.cause, row.detail)

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from app.configuration.model import StoredAccount
 from app.db import new_id
-from app.inbox.about import find_about
+from app.inbox.about import choose_reference, find_about
 from app.inbox.answers import note_answer
 from app.inbox.entry import describe, read_answer
 from app.inbox.reports import apply_report
@@ -54,7 +54,7 @@ def take_in(
         "size_bytes": len(raw) if size_bytes is None else size_bytes,
         "about_id": row.id if row else None,
         "is_verified": is_verified,
-        **_choose_reference(stored, read, row),
+        **choose_reference(stored, row, is_report=read.report is not None),
     }
     is_repeated = row is not None and _is_known_report(tx, values)
     insert = sqlite.insert if tx.dialect.name == "sqlite" else postgresql.insert
@@ -68,18 +68,6 @@ def take_in(
         else:
             note_answer(tx, row, values["kind"], at)
     return str(values["id"])
-
-
-def _choose_reference(
-    stored: StoredAccount, read: Incoming, row: Row[Any] | None
-) -> dict[str, str | None]:
-    """The document is the message's; mail about none belongs to the kind that the account says."""
-    bound = stored.document.get("append_to") if row is None and read.report is None else None
-    return {
-        "reference_type": row.reference_type if row else bound,
-        "reference_number": row.reference_number if row else None,
-        "reference_customer": row.reference_customer if row else None,
-    }
 
 
 def _is_known_report(tx: Connection, values: dict[str, Any]) -> bool:

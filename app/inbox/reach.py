@@ -1,0 +1,24 @@
+"""Whose incoming mail a caller may read.
+
+Who may read an account may read its mail (``account_rights``): admins and the role ``sender`` all of
+it, a user that of their own accounts and of those granted to them, as long as the grant lasts.
+"""
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.engine import Connection
+
+from app.accounts.caller import SENDERS, Caller
+from app.configuration.account_rights import is_in_force
+from app.configuration.tables import account, account_right
+
+
+def may_read(tx: Connection, caller: Caller, account_id: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the condition under which the caller may read what came to an account."""
+    caller.require(*SENDERS)
+    if caller.user is None:
+        return account_id.is_not(None)
+    granted = select(account_right.c.account_id).where(
+        *is_in_force(tx, caller.user), account_right.c.may_read | account_right.c.may_manage
+    )
+    own = select(account.c.id).where(account.c.user_id == caller.user)
+    return account_id.in_(own.union(granted))
