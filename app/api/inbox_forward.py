@@ -1,23 +1,14 @@
 """``POST /inbox/{id}/forward``: a mail that came in goes on to whom it concerns."""
 
-from typing import Any
-
 from fastapi import APIRouter, Response
 from pydantic import Field
-from sqlalchemy import Row
-from sqlalchemy.engine import Connection
 
-from app.accounts import audit
 from app.api.body import Addresses, Body, Route, UserId
 from app.api.gate import TheOffice
 from app.api.inbox import TheMail
 from app.api.show import Message, show_accepted
 from app.api.sign_in import TheSender
-from app.errors import Fault, refuse
-from app.inbox.dispatch import dispatch
-from app.inbox.find import find_incoming, read_raw
-from app.inbox.forward import make_forward
-from app.mime.address import parse_mailboxes
+from app.inbox.forward import forward
 from app.outbox.reach import sees_hidden
 
 router = APIRouter(route_class=Route, tags=["inbox"])
@@ -43,24 +34,8 @@ async def forward_incoming(
 
     Needs the right to read the account's mail and the right to send with it.
     """
-
-    def read(tx: Connection) -> tuple[Row[Any], bytes]:
-        row = find_incoming(tx, caller, incoming_id)
-        return row, read_raw(tx, caller, incoming_id)
-
-    user = caller.acts_as(body.as_user)
-    row, raw = await office.db.read(read)
-    to, faults = parse_mailboxes(body.to, "/to")
-    missing = () if to or faults else (Fault("/to", "required", "Say to whom it goes."),)
-    refuse((*faults, *missing))
-    order = make_forward(row, raw, to=to, note=body.note, user=user)
-
-    def note(tx: Connection) -> bool:
-        told = {"to": [each.address for each in to]}
-        audit.record(tx, caller, "inbox.forward", f"inbox/{row.id}", None, told, office.clock())
-        return True
-
-    prepared = await dispatch(office, caller, order, note)
-    assert prepared is not None
+    prepared = await forward(
+        office, caller, incoming_id, to=body.to, note=body.note, as_user=body.as_user
+    )
     response.headers["Location"] = f"/messages/{prepared.id}"
     return show_accepted(prepared, office.settings.delivery, hidden=sees_hidden(caller))

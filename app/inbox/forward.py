@@ -7,11 +7,19 @@ they are, quoted. They are given as macros: what a stranger writes is never a te
 from typing import Any
 
 from sqlalchemy import Row
+from sqlalchemy.engine import Connection
 
-from app.mime.address import Mailbox
+from app.accounts import audit
+from app.accounts.caller import Caller
+from app.errors import Fault, refuse
+from app.inbox.dispatch import dispatch
+from app.inbox.find import find_incoming, read_raw
+from app.mime.address import Mailbox, parse_mailboxes
 from app.mime.outgoing import keep_references
 from app.mime.protect import Plain
+from app.outbox.office import Office
 from app.outbox.order import Order, Reference
+from app.outbox.prepare import Prepared
 from app.templates_engine.values import TextValue
 
 _LINES = "{note}\n\nFrom: {writer}\nDate: {written at}\nSubject: {topic}\n\n{quoted}"
@@ -44,4 +52,41 @@ def make_forward(
         reference=Reference(row.reference_type, row.reference_number, row.reference_customer),
         references=keep_references((row.message_id or "",)),
         answer_within_min=0,
+        quotes=row.id,
     )
+
+
+async def forward(
+    office: Office,
+    caller: Caller,
+    incoming_id: str,
+    *,
+    to: object,
+    note: str,
+    as_user: str | None,
+) -> Prepared:
+    """Send a mail on, as ``as_user`` or, where None, as the caller's own user.
+
+    Raises ``Missing`` where the caller may not read it, ``Refused`` with faults at ``/to``, ``Denied``
+    where they may not send with its account, and what ``dispatch`` raises.
+    """
+
+    def read(tx: Connection) -> tuple[Row[Any], bytes]:
+        row = find_incoming(tx, caller, incoming_id)
+        return row, read_raw(tx, caller, incoming_id)
+
+    user = caller.acts_as(as_user)
+    row, raw = await office.db.read(read)
+    mailboxes, faults = parse_mailboxes(to, "/to")
+    missing = () if mailboxes or faults else (Fault("/to", "required", "Say to whom it goes."),)
+    refuse((*faults, *missing))
+    order = make_forward(row, raw, to=mailboxes, note=note, user=user)
+
+    def record(tx: Connection) -> bool:
+        told = {"to": [each.address for each in mailboxes]}
+        audit.record(tx, caller, "inbox.forward", f"inbox/{row.id}", None, told, office.clock())
+        return True
+
+    prepared = await dispatch(office, caller, order, record)
+    assert prepared is not None
+    return prepared
