@@ -18,10 +18,10 @@ from app.api.show import Message, MessageDetail, show_attempt, show_message
 from app.api.sign_in import TheAdmin, TheSender
 from app.db import new_id
 from app.errors import Fault, Missing, refuse
+from app.inbox.erase import erase_person
 from app.outbox import again
 from app.outbox.cancel import cancel, cancel_by_reference
 from app.outbox.carry import read_body
-from app.outbox.erase import erase
 from app.outbox.find import (
     Wanted,
     find_message,
@@ -68,6 +68,7 @@ class ErasedRecipient(BaseModel):
 
     messages: int = Field(description="How many messages named the address.")
     pending: int = Field(description="Of them, those whose content goes when they have ended.")
+    incoming: int = Field(description="Mails that came in and lost their content.")
 
 
 @router.get("/messages")
@@ -236,6 +237,7 @@ async def erase_recipient(
     office: TheOffice,
     address: Annotated[str, Path(description="The person's mail address.", max_length=320)],
 ) -> ErasedRecipient:
-    """Erase a person's data: bodies and addresses go, counts stay; waiting mail is cancelled."""
-    done = await office.db.write(erase, caller, read_address(address))
-    return ErasedRecipient(messages=done.messages, pending=done.pending)
+    """Erase a person's data, of what was sent and of what came in: contents and addresses go, counts
+    stay; waiting mail is cancelled."""
+    done = await office.db.write(erase_person, caller, read_address(address))
+    return ErasedRecipient(messages=done.messages, pending=done.pending, incoming=done.incoming)

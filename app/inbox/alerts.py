@@ -131,4 +131,5 @@ def _make_order(row: Row[Any], stored: StoredAccount, addresses: list[str]) -> O
         read_receipt=False,
         reference=Reference(*document),
         auto_submitted="auto-generated",
+        quotes=row.id,
     )

@@ -110,16 +110,16 @@ def _find_meant(
     if not any(named):
         return known if len(known) == len(recipients) == 1 else []
     for name in filter(None, named):
-        keys = _read_keys(name)
+        keys = read_keys(name)
         meant = [each for each in known if each.address_key in keys]
         if meant:
             return meant
-        if not keys.isdisjoint(_read_keys(row.delivery.partition("redirect:")[2])):
+        if not keys.isdisjoint(read_keys(row.delivery.partition("redirect:")[2])):
             return known
     return []
 
 
-def _read_keys(address: str) -> set[str]:
+def read_keys(address: str) -> set[str]:
     """The spellings under which an address may be ours: as it stands, and decoded from xtext."""
     keys = set()
     for spelling in {address, decode_xtext(address)} - {""}:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.engine import Connection
 
 from app.db import now
@@ -77,9 +77,14 @@ def take(
 
 def _is_here(tx: Connection, account_id: str, each: Taken) -> bool:
     told = describe(each.read, each.answer, each.read.date or now(tx))
+    alike = and_(
+        *(incoming.c[name] == told[name] for name in ("message_id", "sender_key", "subject"))
+    )
+    # Of a mail whose sender was erased there is nothing else to know it by.
+    erased = and_(incoming.c.body_erased_at.is_not(None), incoming.c.sent_at == told["sent_at"])
     query = select(incoming.c.id).where(
         incoming.c.account_id == account_id,
         incoming.c.size_bytes == each.size_bytes,
-        *(incoming.c[name] == told[name] for name in ("message_id", "sender_key", "subject")),
+        or_(alike, erased),
     )
     return tx.execute(query.limit(1)).first() is not None

@@ -188,6 +188,7 @@ def _message_row(vault: Vault, caller: Caller, each: Prepared, delivery: str) ->
         "attachments": show_attachments(each),
         "warnings": show_warnings(each),
         "resent_of": None,
+        "quotes": order.quotes,
         "size_bytes": len(each.composed.raw),
         "smtp_password": smtp_password,
         "send_at": each.send_at,

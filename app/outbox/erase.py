@@ -1,12 +1,13 @@
 """Erasing a person's data: bodies and addresses go, counts stay (GDPR art. 17)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, delete, select, update
 from sqlalchemy.engine import Connection
 
-from app.accounts import audit
 from app.accounts.caller import Caller
 from app.db import now
 from app.mime.address import Mailbox
@@ -20,11 +21,16 @@ _BLANK = {"subject": "", "metadata": {}, "reference": {}, "attachments": [], "wa
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """messages: how many named the address. pending: those still being sent to somebody else,
-    whose content goes when they end."""
+    """message_ids: of those that named the address. pending: how many of them are still being sent
+    to somebody else; their content goes when they end."""
 
-    messages: int
+    message_ids: frozenset[str]
     pending: int
+
+    @property
+    def messages(self) -> int:
+        """How many named the address."""
+        return len(self.message_ids)
 
 
 def erase(tx: Connection, caller: Caller, address: Mailbox) -> Erased:
@@ -45,29 +51,40 @@ def erase(tx: Connection, caller: Caller, address: Mailbox) -> Erased:
         theirs = [each for each in read_recipients(tx, row.id) if each.address_key == address.key]
         waiting = [each for each in theirs if each.state not in LAST and each.state != "sending"]
         move(tx, row, waiting, state="cancelled", reason="erased", at=at, event="cancelled")
-        others = [each for each in read_recipients(tx, row.id) if each.state not in LAST]
-        _erase_rows(tx, row, [each.id for each in theirs])
-        if others and not row.is_draft:
-            pending += 1
-            tx.execute(update(message).where(message.c.id == row.id).values(erase_at_end=True))
-        else:
-            tx.execute(delete(message_body).where(message_body.c.message_id == row.id))
-            tx.execute(update(message).where(message.c.id == row.id).values(body_erased_at=at))
+        # One that is being sent is erased, too: its claim has the address in memory, and ``settle``
+        # ends a recipient that it finds erased.
+        tx.execute(
+            update(recipient)
+            .where(recipient.c.id.in_([each.id for each in theirs]))
+            .values(address=ERASED, address_key=ERASED, name="")
+        )
+        pending += _erase_content(tx, row, at)
         refresh(tx, row, at)
     _erase_answers(tx, set(found), address)
-    # The audit says that it was done, not for whom: that is what was asked for.
-    audit.record(tx, caller, "recipient.erase", "recipients", None, {"messages": len(found)}, at)
-    return Erased(len(found), pending)
+    return Erased(frozenset(found), pending)
 
 
-def _erase_rows(tx: Connection, row: Row[Any], ids: list[str]) -> None:
-    # One that is being sent is erased, too: its claim has the address in memory, and ``settle``
-    # ends a recipient that it finds erased.
-    tx.execute(
-        update(recipient)
-        .where(recipient.c.id.in_(ids))
-        .values(address=ERASED, address_key=ERASED, name="")
-    )
+def erase_quoting(tx: Connection, quoted: Iterable[str], at: datetime) -> list[str]:
+    """Take out the content of messages that carry the words of others; return their ids.
+
+    quoted: the ids of messages, and of mails that came in, whose content is gone.
+    """
+    found: list[str] = []
+    for each in quoted:
+        found += tx.scalars(select(message.c.id).where(message.c.quotes == each))
+    for message_id in sorted(found):
+        row = lock_message(tx, message_id)
+        if row is not None:
+            _erase_content(tx, row, at)
+    return found
+
+
+def _erase_content(tx: Connection, row: Row[Any], at: datetime) -> bool:
+    """Take out what a locked message says; True where its bytes wait for those still sent to."""
+    others = [each for each in read_recipients(tx, row.id) if each.state not in LAST]
+    waits = bool(others) and not row.is_draft
+    if not waits:
+        tx.execute(delete(message_body).where(message_body.c.message_id == row.id))
     tx.execute(
         update(message)
         .where(message.c.id == row.id)
@@ -78,11 +95,13 @@ def _erase_rows(tx: Connection, row: Row[Any], ids: list[str]) -> None:
             attachments=[],
             reference_number=None,
             reference_customer=None,
+            **({"erase_at_end": True} if waits else {"body_erased_at": at}),
         )
     )
     # Servers repeat the address in their replies, to the final dot for every recipient.
     tx.execute(update(attempt).where(attempt.c.message_id == row.id).values(reply=None))
     tx.execute(update(event).where(event.c.message_id == row.id).values(data={}))
+    return waits
 
 
 def _erase_answers(tx: Connection, message_ids: set[str], address: Mailbox) -> None:

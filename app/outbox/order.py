@@ -29,7 +29,8 @@ class Order:
     closing: signatures and footers, by switch, where the message says something of its own.
     attachment_password: a password of this message's own; never stored.
     in_reply_to, references: identifiers with angle brackets. auto_submitted: no person asked for it,
-    ``auto-generated`` or ``auto-replied`` (RFC 3834 §5); 0 answer_within_min: nobody waits.
+    ``auto-generated`` or ``auto-replied`` (RFC 3834 §5); 0 answer_within_min: nobody waits. quotes:
+    the id of a mail that came in, or of a message, whose words it carries; erased with it.
     """
 
     to: tuple[Mailbox, ...] = ()
@@ -62,6 +63,7 @@ class Order:
     references: tuple[str, ...] = ()
     auto_submitted: str | None = None
     answer_within_min: int | None = None
+    quotes: str | None = None
 
     @property
     def way(self) -> tuple[str | None, str | None, Mailbox | None]:

@@ -74,6 +74,7 @@ message = Table(
     Column("attachments", Json, nullable=False),
     Column("warnings", Json, nullable=False),
     Column("resent_of", String(32)),
+    Column("quotes", String(32)),  # whose words it carries: a mail that came in, or a message
     Column("size_bytes", BigInteger, nullable=False),
     Column("smtp_password", LargeBinary),  # sealed; deleted when the message ends
     Column("send_at", UtcInstant),
@@ -106,6 +107,12 @@ Index(
     postgresql_where=text("not_after is not null and ended_at is null"),
 )
 Index("ix_message_ended", message.c.ended_at)
+Index(
+    "ix_message_quotes",
+    message.c.quotes,
+    sqlite_where=text("quotes is not null"),
+    postgresql_where=text("quotes is not null"),
+)
 Index(
     "ix_message_batch",
     message.c.batch_id,

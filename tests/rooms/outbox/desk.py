@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import MetaData, Row, func, select, update
 from sqlalchemy.engine import Connection
 
 from app.accounts.caller import Caller
@@ -103,6 +103,22 @@ class Seen:
     @property
     def verdicts(self) -> list[str]:
         return [each.verdict for each in self.attempts]
+
+
+def dump(tx: Connection) -> str:
+    """Return every value of every table as text."""
+    tables = MetaData()
+    tables.reflect(tx)
+    values = []
+    for table in tables.tables.values():
+        for row in tx.execute(select(table)):
+            values += [
+                bytes(each).decode("utf-8", "replace")
+                if isinstance(each, (bytes, memoryview))
+                else str(each)
+                for each in row
+            ]
+    return "\n".join(values).casefold()
 
 
 def look(tx: Connection, message_id: str) -> Seen:

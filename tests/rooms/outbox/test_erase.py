@@ -3,8 +3,7 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import MetaData, insert, select
-from sqlalchemy.engine import Connection
+from sqlalchemy import insert
 
 from app.errors import Conflict, Denied
 from app.mime.address import Mailbox
@@ -13,27 +12,11 @@ from app.outbox.erase import erase
 from app.outbox.order import Reference
 from app.outbox.resend import resend
 from app.outbox.tables import idempotency
-from tests.rooms.outbox.desk import ADMIN, ANNA, Desk
+from tests.rooms.outbox.desk import ADMIN, ANNA, Desk, dump
 
 GONE = Mailbox("Jan.Kowalski@klient.example", "Jan")
 OTHER = "b@x.example"
 REFUSED = {"verdict": "refused", "reply": "<Jan.Kowalski@klient.example>: no such user"}
-
-
-def dump(tx: Connection) -> str:
-    """Return every value of every table as text."""
-    tables = MetaData()
-    tables.reflect(tx)
-    values = []
-    for table in tables.tables.values():
-        for row in tx.execute(select(table)):
-            values += [
-                bytes(each).decode("utf-8", "replace")
-                if isinstance(each, (bytes, memoryview))
-                else str(each)
-                for each in row
-            ]
-    return "\n".join(values).casefold()
 
 
 def leftovers(desk: Desk) -> bool:
