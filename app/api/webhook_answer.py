@@ -67,6 +67,12 @@ class Delivery(BaseModel):
     attempts: list[Try]
 
 
+class Redelivered(BaseModel):
+    """What became of all that was given up."""
+
+    redelivered: int = Field(description="Deliveries that are tried again; 1000 at most.")
+
+
 def show_webhook(row: Row[Any], waiting: int) -> Webhook:
     """Return a webhook as the API shows it."""
     return Webhook(

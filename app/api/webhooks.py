@@ -23,6 +23,7 @@ from app.api.gate import (
 from app.api.sign_in import TheAdmin
 from app.api.webhook_answer import (
     Delivery,
+    Redelivered,
     ShownWebhook,
     Webhook,
     show_delivery,
@@ -254,6 +255,16 @@ async def list_webhook_deliveries(
     )
     shown, following = cut_page(found, limit, lambda each: (each.row.id,))
     return Page(data=[show_delivery(each) for each in shown], next=following)
+
+
+@router.post("/webhooks/{webhook_id}/redeliver", status_code=202)
+async def redeliver_given_up(caller: TheAdmin, office: TheOffice, webhook_id: str) -> Redelivered:
+    """Have all that was given up tried again, now: the oldest 1000 of them."""
+    return Redelivered(
+        redelivered=await office.db.write(
+            log.redeliver_given_up, caller, webhook_id, office.clock()
+        )
+    )
 
 
 @router.post("/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver", status_code=202)

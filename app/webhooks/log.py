@@ -13,6 +13,7 @@ from app.accounts import audit
 from app.accounts.caller import Caller
 from app.db import lock_rows, new_id, now
 from app.errors import Conflict, Missing
+from app.webhooks.collect import MOST_WAITING
 from app.webhooks.edit import lock_webhook, missing_webhook
 from app.webhooks.payload import TEST, write_test
 from app.webhooks.post import Answer
@@ -21,13 +22,20 @@ from app.webhooks.retry import MOST_AGE
 from app.webhooks.settle import note_attempt
 from app.webhooks.tables import webhook, webhook_attempt, webhook_delivery
 
+# Of an event: a test that failed waits for nobody.
+_IS_GIVEN_UP = (webhook_delivery.c.state == "given_up") & webhook_delivery.c.event_number.is_not(
+    None
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A webhook and how many deliveries wait."""
+    """A webhook and how many deliveries wait, were given up; when the next one may be tried."""
 
     row: Row[Any]
     waiting: int
+    given_up: int
+    next_try_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +51,7 @@ def list_webhooks(tx: Connection, *, after: str | None, limit: int) -> list[Show
     query = select(webhook).order_by(webhook.c.id).limit(limit)
     if after is not None:
         query = query.where(webhook.c.id > after)
-    rows = tx.execute(query).all()
-    counted = tx.execute(
-        select(webhook_delivery.c.webhook_id, func.count().label("number"))
-        .where(webhook_delivery.c.due_at.is_not(None))
-        .group_by(webhook_delivery.c.webhook_id)
-    )
-    waiting = {each.webhook_id: each.number for each in counted}
-    return [Shown(row, waiting.get(row.id, 0)) for row in rows]
+    return _count(tx, tx.execute(query).all())
 
 
 def find_webhook(tx: Connection, webhook_id: str) -> Shown:
@@ -58,12 +59,7 @@ def find_webhook(tx: Connection, webhook_id: str) -> Shown:
     row = tx.execute(select(webhook).where(webhook.c.id == webhook_id)).first()
     if row is None:
         raise missing_webhook()
-    waiting = tx.scalar(
-        select(func.count()).where(
-            webhook_delivery.c.webhook_id == webhook_id, webhook_delivery.c.due_at.is_not(None)
-        )
-    )
-    return Shown(row, waiting or 0)
+    return _count(tx, [row])[0]
 
 
 def list_deliveries(
@@ -91,22 +87,43 @@ def redeliver(
     row = tx.execute(lock_rows(tx, query)).first()
     if row is None:
         raise Missing("There is no such delivery.", code="delivery_not_found")
-    if not hook.enabled:
-        raise Conflict("The webhook is switched off; resume it first.", code="webhook_disabled")
+    _require_enabled(hook)
     moment = now(tx)
     if row.lease_until is not None and row.lease_until > moment:
         raise Conflict("It is being tried at this moment; look again.", code="delivery_under_way")
     changed = tx.execute(
         update(webhook_delivery)
         .where(webhook_delivery.c.id == delivery_id)
-        .values(
-            state="waiting", due_at=moment, give_up_at=moment + MOST_AGE, tries=0, ended_at=None
-        )
+        .values(**_begin_anew(moment))
         .returning(webhook_delivery)
     ).all()
     what = {"delivery": delivery_id}
     audit.record(tx, caller, "webhook.redeliver", f"webhooks/{webhook_id}", None, what, at)
     return _add_attempts(tx, changed)[0]
+
+
+def redeliver_given_up(tx: Connection, caller: Caller, webhook_id: str, at: datetime) -> int:
+    """Have the oldest ``MOST_WAITING`` given up deliveries tried all over again; return how many.
+
+    Tests are left alone. Raises ``Conflict`` ``webhook_disabled``.
+    """
+    _require_enabled(lock_webhook(tx, webhook_id))
+    again = (
+        select(webhook_delivery.c.id)
+        .where(webhook_delivery.c.webhook_id == webhook_id, _IS_GIVEN_UP)
+        .order_by(webhook_delivery.c.id)
+        .limit(MOST_WAITING)
+    )
+    changed = tx.execute(
+        update(webhook_delivery)
+        .where(webhook_delivery.c.id.in_(again))
+        .values(**_begin_anew(now(tx)))
+        .returning(webhook_delivery.c.id)
+    ).all()
+    if changed:
+        what = {"deliveries": len(changed)}
+        audit.record(tx, caller, "webhook.redeliver", f"webhooks/{webhook_id}", None, what, at)
+    return len(changed)
 
 
 def prepare_test(tx: Connection, webhook_id: str, at: datetime) -> Job:
@@ -139,6 +156,39 @@ def note_test(tx: Connection, caller: Caller, job: Job, answer: Answer, at: date
     what = {"delivery": job.delivery_id, "code": answer.code}
     audit.record(tx, caller, "webhook.test", f"webhooks/{job.webhook_id}", None, what, at)
     return _add_attempts(tx, rows)[0]
+
+
+def _count(tx: Connection, rows: Sequence[Row[Any]]) -> list[Shown]:
+    mine = webhook_delivery.c
+    each = mine.webhook_id.in_([row.id for row in rows])
+    query = select(
+        mine.webhook_id, func.count().label("number"), func.min(mine.due_at).label("due")
+    )
+    waiting = query.where(each, mine.due_at.is_not(None)).group_by(mine.webhook_id)
+    given_up = query.where(each, _IS_GIVEN_UP).group_by(mine.webhook_id)
+    queued = {row.webhook_id: (row.number, row.due) for row in tx.execute(waiting)}
+    ended = {row.webhook_id: row.number for row in tx.execute(given_up)}
+    return [
+        Shown(row, number, ended.get(row.id, 0), due)
+        for row in rows
+        for number, due in (queued.get(row.id, (0, None)),)
+    ]
+
+
+def _require_enabled(hook: Row[Any]) -> None:
+    if not hook.enabled:
+        raise Conflict("The webhook is switched off; resume it first.", code="webhook_disabled")
+
+
+def _begin_anew(moment: datetime) -> dict[str, Any]:
+    give_up_at = moment + MOST_AGE
+    return {
+        "state": "waiting",
+        "due_at": moment,
+        "give_up_at": give_up_at,
+        "tries": 0,
+        "ended_at": None,
+    }
 
 
 def _add_attempts(tx: Connection, rows: Sequence[Row[Any]]) -> list[Delivery]:

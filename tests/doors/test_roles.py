@@ -128,6 +128,7 @@ ROWS = [
     Row("POST", "/webhooks/unknown/resume", 404, 403, 403, 403, {}),
     Row("POST", "/webhooks/unknown/test", 404, 403, 403, 403),
     Row("GET", "/webhooks/unknown/deliveries", 404, 403, 403, 403),
+    Row("POST", "/webhooks/unknown/redeliver", 404, 403, 403, 403),
     Row("POST", "/webhooks/unknown/deliveries/unknown/redeliver", 404, 403, 403, 403),
     Row("POST", "/test-smtp", 404, 403, 403, 404, {"scope": "global"}),
     Row("POST", "/test-smtp", 404, 403, 404, 403, {"scope": "users/anna"}),

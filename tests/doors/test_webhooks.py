@@ -204,6 +204,28 @@ async def test_a_webhook_that_was_switched_off_is_resumed(client, admin, office,
     assert len(receiver.heard) == 2
 
 
+async def test_all_that_was_given_up_is_tried_again_and_no_failed_test(
+    client, admin, office, receiver
+):
+    receiver.answers = [answer(500), answer(500), answer(500), OK]
+    made = await make(client, admin, url=receiver.url, events=["*"])
+    path = f"/webhooks/{made['id']}"
+    for _ in range(2):
+        await happen(office, "inbox.received")
+    await carry(office)
+    assert (await client.post(f"{path}/test", headers=admin)).json()["state"] == "given_up"
+    await client.post(f"{path}/resume", json={"skip_missed": True}, headers=admin)
+    again = await client.post(f"{path}/redeliver", headers=admin)
+    assert (again.status_code, again.json()) == (202, {"redelivered": 2})
+    await carry(office)
+    log = (await client.get(f"{path}/deliveries", headers=admin)).json()["data"]
+    assert [each["state"] for each in log] == ["given_up", "delivered", "delivered"]
+    assert (await client.post(f"{path}/redeliver", headers=admin)).json() == {"redelivered": 0}
+    await client.patch(path, json={"enabled": False}, headers=admin)
+    refused = await client.post(f"{path}/redeliver", headers=admin)
+    assert (refused.status_code, refused.json()["code"]) == (409, "webhook_disabled")
+
+
 async def test_another_url_has_what_waits_tried_at_once(client, admin, office, receiver):
     receiver.answers = [answer(404), OK]
     made = await make(client, admin, url=receiver.url, events=["*"])
