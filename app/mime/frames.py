@@ -1,6 +1,5 @@
 """What the service and a PDF worker say to each other over two pipes.
 
-A worker first says READY, once.
 Request: password length, content length, password, content.
 Reply:   facts length, content length, facts (JSON), content.
 Lengths are big-endian. Both ends read with exact lengths: a stream that ends early is ``EOFError``,
@@ -14,10 +13,11 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO, Literal, cast, get_args
 
+from app.cell import read_exactly
+
 Verdict = Literal["pdf_aes256", "pdf_signed", "pdf_encrypted", "pdf_damaged", "protection_failed"]
 
 LENGTHS = struct.Struct(">IQ")
-READY = b"\x01"  # a worker's first word, once: it has proved that it can work
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ def read_request(stream: BinaryIO) -> tuple[bytes, str] | None:
     if len(head) < LENGTHS.size:
         raise EOFError
     secret_bytes, content_bytes = LENGTHS.unpack(head)
-    secret = _read_exactly(stream, secret_bytes)
-    return _read_exactly(stream, content_bytes), secret.decode()
+    secret = read_exactly(stream, secret_bytes)
+    return read_exactly(stream, content_bytes), secret.decode()
 
 
 def write_reply(stream: BinaryIO, outcome: Outcome) -> None:
@@ -66,18 +66,11 @@ def read_reply(stream: BinaryIO, limit_bytes: int) -> Outcome:
 
     Raises EOFError where the worker died in the middle, ValueError where it talks nonsense.
     """
-    facts_bytes, content_bytes = LENGTHS.unpack(_read_exactly(stream, LENGTHS.size))
+    facts_bytes, content_bytes = LENGTHS.unpack(read_exactly(stream, LENGTHS.size))
     if facts_bytes + content_bytes > limit_bytes:
         raise ValueError("reply too large")
-    facts = json.loads(_read_exactly(stream, facts_bytes))
-    content = _read_exactly(stream, content_bytes)
+    facts = json.loads(read_exactly(stream, facts_bytes))
+    content = read_exactly(stream, content_bytes)
     if facts["verdict"] not in get_args(Verdict):
         raise ValueError("unknown verdict")
     return Outcome(cast(Verdict, facts["verdict"]), content, tuple(map(str, facts["notices"])))
-
-
-def _read_exactly(stream: BinaryIO, size_bytes: int) -> bytes:
-    data = stream.read(size_bytes)
-    if len(data) < size_bytes:
-        raise EOFError
-    return data
