@@ -124,12 +124,14 @@ Index(
 )
 Index(
     "ix_incoming_unanswered",
+    incoming.c.about_id,
     incoming.c.account_id,
     sqlite_where=UNANSWERED,
     postgresql_where=UNANSWERED,
 )
 Index(
     "ix_incoming_unmatched",
+    incoming.c.about_id,
     incoming.c.account_id,
     sqlite_where=UNMATCHED,
     postgresql_where=UNMATCHED,

@@ -24,7 +24,7 @@ def upgrade() -> None:
         op.create_index(
             name,
             "incoming",
-            ["account_id"],
+            ["about_id", "account_id"],
             unique=False,
             sqlite_where=sa.text(condition),
             postgresql_where=sa.text(condition),

@@ -84,6 +84,12 @@ async def test_answers_are_found_by_their_document_kind_and_whether_they_are_don
         "?kind=auto_reply": ["urlop"],
         f"?account={account}&kind=human": ["inny", "odpowiedź"],
         "?account=unknown": [],
+        "?matched=true&verified=true": ["odpowiedź"],
+        "?matched=false": ["urlop", "inny"],
+        "?kind=report": [],
+        "?q=ODPOWIEDŹ": ["odpowiedź"],
+        "?q=fv 12/2026&kind=human": ["odpowiedź"],
+        "?q=nobody": [],
     }.items():
         assert await list_subjects(client, headers, query) == found, query
     (line,) = (await client.get(f"/inbox?message={sent}", headers=headers)).json()["data"]
@@ -139,3 +145,30 @@ async def test_an_account_shows_how_its_mailbox_stands(client, as_role, office) 
     await office.db.write(enroll)
     shown = (await client.get("/config/global", headers=headers)).json()["mailbox"]
     assert shown["cause"] is None
+
+
+async def test_a_person_corrects_the_kind_and_links_a_mail_with_its_message(
+    client, as_role, office
+) -> None:
+    account = await configure(office, config=MAILBOX)
+    sent = await send(office, reference=Reference("reminder", "FV 12/2026"))
+    await receive(office, account, write("pytanie", "Auto-Submitted: auto-replied"))
+    (line,) = (await client.get("/inbox", headers=as_role("sender"))).json()["data"]
+    path, headers = f"/inbox/{line['id']}", as_role("sender")
+    shown = await client.post(f"{path}/kind", json={"kind": "human"}, headers=headers)
+    assert (shown.status_code, shown.json()["kind"]) == (200, "human")
+    assert shown.json()["kind_by"] == "sender"
+    shown = await client.post(f"{path}/message", json={"message": sent}, headers=headers)
+    assert (shown.json()["message"], shown.json()["verified"]) == (sent, False)
+    assert (shown.json()["linked_by"], shown.json()["reference"]["number"]) == (
+        "sender", "FV 12/2026",
+    )  # fmt: skip
+    shown = await client.post(f"{path}/message", json={"message": None}, headers=headers)
+    assert (shown.json()["message"], shown.json()["linked_by"]) == (None, None)
+    wrong = await client.post(f"{path}/message", json={"message": "none"}, headers=headers)
+    assert (wrong.status_code, wrong.json()["code"]) == (422, "message_not_found")
+    trail = (await client.get(f"/audit?object=inbox/{line['id']}", headers=as_role("admin"))).json()
+    assert [each["action"] for each in trail["data"]] == [
+        "inbox.message", "inbox.message", "inbox.kind",
+    ]  # fmt: skip
+    assert trail["data"][2]["before"] == {"kind": "auto_reply", "kind_by": None}
