@@ -96,7 +96,7 @@ class LinkBody(Body):
     """Which message a mail is about."""
 
     message: str | None = Field(
-        max_length=32, description="The id of a message of yours; `null`: it is about none."
+        None, max_length=32, description="The id of a message of yours; `null`: it is about none."
     )
 
 
@@ -108,7 +108,7 @@ async def list_inbox(
     after: After = None,
     account: Annotated[str | None, Query(max_length=32, description="An account's id.")] = None,
     kind: Annotated[
-        Kind | Literal["report"] | None,
+        Literal[Kind, "report"] | None,
         Query(description="Only of this kind; `report`: any of `dsn`, `mdn`, `arf`."),
     ] = None,
     message: Annotated[
