@@ -206,10 +206,17 @@ class Settings(BaseSettings):
 
     # How long it is kept
     keep_bodies_days: float = Field(
-        365, ge=0, description="Days after a message ended that its content is kept; 0: for ever."
+        365,
+        ge=0,
+        description="Days after a message ended, or came in, that its content is kept; 0: for ever.",
     )
     keep_metadata_days: float = Field(
         3650, ge=0, description="Days after its end that a message's record is kept; 0: for ever."
+    )
+    keep_inbox_days: float = Field(
+        3650,
+        ge=0,
+        description="Days after it came in that a mail's record is kept (at least 3); 0: for ever.",
     )
     keep_idempotency_h: float = Field(
         72, ge=24, description="Hours an Idempotency-Key is remembered (at least 24)."
@@ -272,6 +279,13 @@ class Settings(BaseSettings):
         if head.strip().lower() == "redirect" and re.fullmatch(r"\s*[^@\s]+@[^@\s]+\s*", address):
             return f"redirect:{address.strip()}"
         raise ValueError("AWIZO_DELIVERY is on, off or redirect:<address>")
+
+    @field_validator("keep_inbox_days")
+    @classmethod
+    def _check_keep_inbox(cls, value: float) -> float:
+        if 0 < value < 3:  # a folder that a server numbers anew is read again from two days before
+            raise ValueError("AWIZO_KEEP_INBOX_DAYS is 0 or at least 3")
+        return value
 
     @field_validator("retry_schedule")
     @classmethod

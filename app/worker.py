@@ -21,6 +21,7 @@ from app.db import alone, new_id
 from app.errors import Unavailable
 from app.inbox.clerk import tidy_up
 from app.inbox.collector import Collector
+from app.inbox.prune import prune as prune_inbox
 from app.outbox.beat import beat, leave
 from app.outbox.copier import Copier
 from app.outbox.deliver import Carrier
@@ -215,5 +216,6 @@ class Worker:
         await tidy_up(self._office)
 
     async def _prune(self) -> None:
-        while await self._office.db.write(alone, prune, self._office.settings):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)  # not a poll: senders go first
+        for forget in (prune, prune_inbox):
+            while await self._office.db.write(alone, forget, self._office.settings):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)  # not a poll: senders go first

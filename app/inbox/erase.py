@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Text, cast, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, Text, case, cast, delete, func, or_, select, update
 from sqlalchemy.engine import Connection
 
 from app.accounts import audit
@@ -19,7 +19,7 @@ from app.accounts.caller import Caller
 from app.accounts.tables import audit as audit_trail
 from app.db import now
 from app.inbox.reports import read_keys
-from app.inbox.tables import incoming, incoming_body
+from app.inbox.tables import auto_reply, incoming, incoming_body
 from app.mime.address import Mailbox
 from app.outbox.erase import erase, erase_quoting
 from app.outbox.rows import ERASED
@@ -34,6 +34,8 @@ _BLANK = {
     "reference_number": None,
     "reference_customer": None,
     "handled_note": None,
+    "reply_detail": None,
+    "reply_state": case((incoming.c.reply_state == "due", None), else_=incoming.c.reply_state),
 }
 _NOBODY = {"sender_address": ERASED, "sender_key": ERASED, "sender_name": ""}
 
@@ -62,6 +64,7 @@ def erase_person(tx: Connection, caller: Caller, address: Mailbox) -> ErasedPers
         done |= fresh
         # A forwarded copy may have been answered.
         found = _find_about(tx, erase_quoting(tx, fresh, at))
+    tx.execute(delete(auto_reply).where(auto_reply.c.sender_key == address.key))
     _erase_events(tx, done)
     _erase_notes(tx, {*done, *forwarded})
     # The audit says that it was done, not for whom: that is what was asked for.

@@ -67,6 +67,7 @@ def test_delivery_is_on_off_or_redirected(monkeypatch, given, mode, address):
         ("PORT", "65536"),
         ("RETRY_SCHEDULE", "soon"),
         ("KEEP_IDEMPOTENCY_H", "23"),
+        ("KEEP_INBOX_DAYS", "1"),
         ("MAX_RECIPIENTS", "0"),
         ("OIDC_ISSUER", "https://login.firma.example"),  # without an audience
     ],

@@ -99,14 +99,17 @@ class LetterBox:
         self.desk.settle(self.desk.claim(self.account), "sent")
         return message_id
 
-    def throw(self, raw: bytes, *, uid: str = "", account: str = "") -> str | None:
+    def throw(
+        self, raw: bytes, *, uid: str = "", account: str = "", at: datetime | None = None
+    ) -> str | None:
         """Take in a mail; return its id."""
 
         def run(tx: Connection) -> str | None:
             stored = load_account(tx, account or self.account)
             assert stored
             name = uid or f"1:{next(_NUMBERS)}"
-            return take_in(tx, self.vault, stored, name, raw, read_incoming(raw), datetime.now(UTC))
+            moment = at or datetime.now(UTC)
+            return take_in(tx, self.vault, stored, name, raw, read_incoming(raw), moment)
 
         taken: str | None = self.desk.do(run)
         return taken

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
 
 from app.errors import Denied
 from app.inbox.alerts import alert, find_unanswered
@@ -13,7 +13,7 @@ from app.inbox.find import mark_handled
 from app.inbox.forward import make_forward
 from app.inbox.mailboxes import claim, enroll
 from app.inbox.reports import apply_waiting, find_waiting
-from app.inbox.tables import incoming_body
+from app.inbox.tables import auto_reply, incoming, incoming_body
 from app.inbox.take import take, understand
 from app.mime.address import Mailbox
 from app.outbox.answer_watch import answer_watch
@@ -143,6 +143,22 @@ def test_a_report_that_waits_moves_nobody_who_was_erased(
         "b@x.example": "failed: bounced",
     }
     assert not leftovers()
+
+
+def test_nobody_who_was_erased_is_answered_or_remembered_as_answered(
+    box: LetterBox, leftovers: Callable[[], bool]
+) -> None:
+    account = box.open()
+    got = [box.throw(write_mail(sender=JAN)) for _ in range(2)]
+    answered = {"reply_state": "sent", "reply_id": "01reply", "reply_detail": "to kowalski"}
+    for each, told in zip(got, ({"reply_state": "due"}, answered), strict=True):
+        box.desk.change(incoming, incoming.c.id == each, **told)
+    at = box.desk.office.clock()
+    row = {"account_id": account, "sender_key": GONE.key, "replied_at": at, "free_at": at}
+    box.desk.do(lambda tx: tx.execute(insert(auto_reply).values(row)))
+    erase(box)
+    assert not leftovers()
+    assert [box.look(each).reply_state for each in got] == [None, "sent"]
 
 
 @pytest.mark.parametrize("is_renumbered", [False, True], ids=["same uid", "numbered anew"])
