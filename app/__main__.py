@@ -4,8 +4,11 @@ Says in plain words what happens; settings come from the environment (``AWIZO_â€
 ``docs/operating.md``.
 """
 
-import asyncio
 import gc
+
+gc.disable()  # while all is loaded, which is no garbage: a tenth of the start; see rest_memory
+
+import asyncio
 import json
 import os
 import signal
@@ -93,10 +96,13 @@ def serve(
 
 
 def rest_memory() -> None:
-    """Leave what is loaded now out of garbage collections, which took 8 % of a busy process."""
-    gc.collect()
+    """Collect garbage from now on, but not in what is loaded, which took 8 % of a busy process.
+
+    The garbage that loading made (2 600 objects of 190 000) stays; to find it takes a sixth of a second.
+    """
     gc.freeze()  # else a full one stops everything for a tenth of a second
     gc.set_threshold(10_000, 20, 20)
+    gc.enable()
 
 
 class _Server(uvicorn.Server):
@@ -192,6 +198,7 @@ def demo(
     """Send a payment reminder to a mail server of the demo's own, and look at everything."""
     from app.demo import story
 
+    rest_memory()
     try:
         code = asyncio.run(story.tell(stay=stay) if catch is None else story.receive(catch))
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -220,6 +227,7 @@ def rotate_secrets() -> None:
     """Make a new key, and seal every stored password with it. Running processes follow."""
     settings = _read_settings()
     _prepare(settings)
+    rest_memory()
     count = asyncio.run(_rotate(settings))
     typer.echo(f"A new key is in use; {count} stored secrets were sealed with it.")
     typer.echo("The old keys stay in the ring: they still verify what they signed.")
