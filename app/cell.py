@@ -38,12 +38,14 @@ def serve(cpu_s: float, memory_bytes: int, learn: Callable[[], Trade]) -> None:
     """
     _forbid_dumps()
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    _close_off(0, 1)  # a stray print must not enter a reply
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 0)
+    os.dup2(nowhere, 1)  # a stray print must not enter a reply
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     trade = learn()
     replies.write(READY)
     replies.flush()
-    _close_off(2)  # from here on a traceback could quote a request
+    os.dup2(nowhere, 2)  # from here on a traceback could quote a request
     while (request := trade.read(requests)) is not None:
         # The kernel's clock of CPU time, not of the wall: a busy machine is not the request's fault.
         signal.setitimer(signal.ITIMER_PROF, cpu_s)
@@ -78,13 +80,6 @@ def read_exactly(stream: BinaryIO, size_bytes: int) -> bytes:
     if len(data) < size_bytes:
         raise EOFError
     return data
-
-
-def _close_off(*streams: int) -> None:
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in streams:
-        os.dup2(nowhere, stream)
-    os.close(nowhere)
 
 
 def _forbid_dumps() -> None:

@@ -1,0 +1,55 @@
+"""Renders Jinja templates in a process under limits, which starts when the first one is needed."""
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, BinaryIO
+
+from app.cell import read_block, write_block
+from app.cells import Cells, NoCell, Overran
+from app.errors import Fault, Refused, Unavailable
+
+MEMORY_BYTES = 192 << 20  # address space: Python and Jinja take some 60 MiB of it
+DEADLINE_S = 1.0  # of CPU time; an honest reply takes a millisecond
+MOST_CHARS = 32_768
+
+
+class JinjaPool:
+    """Renders templates, one after the other."""
+
+    def __init__(self, memory_bytes: int = MEMORY_BYTES, deadline_s: float = DEADLINE_S) -> None:
+        self._cells = Cells("app.templates_engine.jinja_worker", 1, memory_bytes, deadline_s)
+
+    async def close(self) -> None:
+        """End the process."""
+        await self._cells.close()
+
+    async def render(self, sources: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, str]:
+        """Return the text of each source, at most 32 768 characters.
+
+        Raises ``Refused`` ``template_failed`` with the pointer ``/<source>``, ``Unavailable`` where
+        there is no process to be had.
+        """
+        asked = {"sources": dict(sources), "values": dict(values), "most_chars": MOST_CHARS}
+        block = json.dumps(asked).encode()
+        self._cells.start()
+        try:
+            told = await self._cells.ask(partial(write_block, block=block), _read)
+        except Overran:
+            detail = "The template takes too much time or memory."
+            told = {"fault": detail, "source": next(iter(sources))}
+        except NoCell as error:
+            raise Unavailable("Templates cannot be rendered now.", code="no_renderer") from error
+        if "fault" in told:
+            fault = Fault(f"/{told['source']}", "template_failed", told["fault"])
+            raise Refused(fault.detail, faults=[fault])
+        texts: dict[str, str] = told["texts"]
+        return texts
+
+
+def _read(stream: BinaryIO) -> dict[str, Any]:
+    block = read_block(stream)
+    if block is None:
+        raise EOFError
+    told: dict[str, Any] = json.loads(block)
+    return told

@@ -1,0 +1,42 @@
+"""The process that renders Jinja templates (``cell`` has its rules); it can open no file or socket.
+
+A request is a JSON object ``sources``, ``values``, ``most_chars``; a reply is one with ``texts``, or
+with the ``fault`` and which of the sources has it.
+"""
+
+import json
+import resource
+import sys
+
+from app.cell import Trade, read_block, serve, write_block
+
+
+def learn() -> Trade:
+    """Load Jinja (what it loads late, too), prove that it works, and give up the right to open anything."""
+    from app.templates_engine.jinja import JinjaFailed, render_jinja
+
+    def answer(request: bytes) -> bytes:
+        asked = json.loads(request)
+        texts = {}
+        for name, source in asked["sources"].items():
+            try:
+                texts[name] = render_jinja(source, asked["values"], asked["most_chars"])
+            except JinjaFailed as error:
+                return json.dumps({"fault": str(error), "source": name}).encode()
+        return json.dumps({"texts": texts}).encode()
+
+    for line in (
+        "{{ a|upper }}",
+        "{% macro m(b) %}{{ b }}{% endmacro %}{{ m('é') }}",
+        "{{ 1/a|length }}",
+    ):
+        answer(json.dumps({"sources": {"": line}, "values": {}, "most_chars": 9}).encode())
+    # The sandbox is the first wall, this is the second: nothing to read, to reach or to start.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))  # the standard streams, no other
+    for limit in (resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC):
+        resource.setrlimit(limit, (0, 0))
+    return Trade(read_block, answer, write_block)
+
+
+if __name__ == "__main__":
+    serve(float(sys.argv[1]), int(sys.argv[2]), learn)
