@@ -25,6 +25,7 @@ class Entry:
 MENU: Sequence[Entry] = (
     Entry("/ui/", mark("Overview")),
     Entry("/ui/messages", mark("Messages")),
+    Entry("/ui/inbox", mark("Inbox")),
     Entry("/ui/compose", mark("Compose")),
     Entry("/ui/templates", mark("Templates")),
     Entry("/ui/config", mark("Configuration")),
@@ -32,6 +33,7 @@ MENU: Sequence[Entry] = (
         "/ui/accounts", mark("Accounts"), also=("/ui/domains", "/ui/suppressions", "/ui/portable")
     ),
     Entry("/ui/keys", mark("Keys"), ("admin",)),
+    Entry("/ui/webhooks", mark("Webhooks"), ("admin",)),
     Entry("/ui/audit", mark("Audit"), ("admin",)),
     Entry("/ui/system", mark("System"), ("admin",)),
 )

@@ -13,6 +13,8 @@ from app.web.screens.compose import router as compose_router
 from app.web.screens.config import router as config_router
 from app.web.screens.domains import router as domains_router
 from app.web.screens.explain import router as explain_router
+from app.web.screens.inbox import router as inbox_router
+from app.web.screens.inbox_one import router as incoming_router
 from app.web.screens.keys import router as keys_router
 from app.web.screens.messages import router as messages_router
 from app.web.screens.messages_one import router as message_router
@@ -28,6 +30,7 @@ from app.web.screens.system import router as system_router
 from app.web.screens.templates import router as templates_router
 from app.web.screens.templates_edit import router as editor_router
 from app.web.screens.templates_versions import router as versions_router
+from app.web.screens.webhooks import router as webhooks_router
 
 ROUTERS: Sequence[APIRouter] = (
     assets_router,
@@ -36,6 +39,8 @@ ROUTERS: Sequence[APIRouter] = (
     start_router,
     messages_router,
     message_router,
+    inbox_router,
+    incoming_router,
     compose_router,
     templates_router,
     editor_router,
@@ -52,6 +57,7 @@ ROUTERS: Sequence[APIRouter] = (
     portable_router,
     suppressions_router,
     keys_router,
+    webhooks_router,
     audit_router,
     system_router,
 )

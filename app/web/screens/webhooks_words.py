@@ -1,0 +1,98 @@
+"""How webhooks are spoken of: what they may be told, how they are doing, why a try failed."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from app.outbox.event_types import EVENT_TYPES
+from app.web.screens.messages_words import describe_event
+from app.web.words import mark
+from app.webhooks.payload import TEST
+
+if TYPE_CHECKING:
+    from app.web.visit import Guest
+
+AREA_WORDS: Mapping[str, str] = {
+    "message": mark("Messages: accepted, tried again, not answered in time"),
+    "recipient": mark("Recipients: sent, delivered, failed, displayed"),
+    "inbox": mark("What comes in: reports, answers, everything else"),
+    "account": mark("Mail accounts"),
+}
+_TYPE_WORDS: Mapping[str, str] = {
+    "message.copied": mark("A copy stands in the Sent folder"),
+    "message.copy_failed": mark("No copy could be put into the Sent folder"),
+    "message.unanswered": mark("Nobody answered in time"),
+    "recipient.suppressed": mark("Not written to: suppressed"),
+    "recipient.relayed": mark("Went on to a server that reports no further"),
+    "recipient.expanded": mark("Went on to a mailing list"),
+    "recipient.delayed": mark("A server further on is still trying"),
+    "recipient.displayed": mark("Was shown to somebody"),
+    "recipient.complained": mark("Its reader calls it unwanted"),
+    "inbox.received": mark("A mail came in"),
+    "inbox.report": mark("A report about a message came in"),
+    "inbox.answer": mark("An answer to a message came in"),
+    "inbox.unread": mark("How many are unread has changed"),
+    TEST: mark("A test"),
+}
+STATES: Mapping[str, str] = {
+    "waiting": mark("waits"),
+    "delivered": mark("taken"),
+    "given_up": mark("given up"),
+}
+BADGES: Mapping[str, str] = {"waiting": "warning", "delivered": "good", "given_up": "error"}
+OFF_WORDS: Mapping[str | None, str] = {
+    "gone": mark("switched off: the receiver wants nothing more (410)"),
+    "failing": mark("switched off: nothing got through for about three days"),
+    None: mark("switched off"),
+}
+OVERLAPS: Mapping[str, str] = {
+    "86400": mark("one day"),
+    "604800": mark("one week"),
+    "0": mark("not at all: somebody else may know it"),
+}
+# By what the room's sentence begins with, where nobody answered.
+SILENCES: Mapping[str, str] = {
+    "No answer within": mark("There was no answer within 15 seconds."),
+    "The host's name was not found": mark("The name in the address is not known."),
+    "This address may not be connected to": mark("Connecting to this address is not allowed here."),
+    "The connection was not made": mark("Nobody could be reached at this address."),
+    "The connection broke": mark("The connection broke, or what answers is no web server."),
+    "Its secret does not open": mark("Its secret cannot be read any more; make a new one."),
+}
+_ANSWERS: Mapping[int, str] = {
+    401: mark("The receiver refuses it (%(code)s): perhaps it does not know the secret."),
+    403: mark("The receiver refuses it (%(code)s): perhaps it does not know the secret."),
+    404: mark("The receiver has nothing at this address (%(code)s); look at its path."),
+    410: mark("The receiver wants nothing more (%(code)s); the webhook is switched off."),
+}
+_KINDS: Mapping[int, str] = {
+    3: mark(
+        "The receiver leads elsewhere (%(code)s), which is not followed; enter its last address."
+    ),
+    4: mark("The receiver did not accept it (%(code)s)."),
+    5: mark("Something went wrong at the receiver (%(code)s)."),
+}
+
+
+def list_types(guest: "Guest", stored: Sequence[str]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return each area with its types as (type, words); with ``stored`` ones that are no more known."""
+    found = []
+    for area, types in EVENT_TYPES.items():
+        more = [each for each in stored if each.startswith(f"{area}.") and each not in types]
+        named = [*types, *(each for each in more if each != f"{area}.*")]
+        found.append((area, [(each, describe_type(guest, each)) for each in named]))
+    return found
+
+
+def describe_type(guest: "Guest", type: str) -> str:
+    """Return what an event says; "" where its name has to do."""
+    words = guest._(_TYPE_WORDS[type]) if type in _TYPE_WORDS else describe_event(guest, type)
+    return "" if words == type else words
+
+
+def describe_trouble(guest: "Guest", code: int | None, error: str) -> str:
+    """Return in plain words why a try failed; ``error`` is what the room says of it."""
+    if code is None:
+        known = (words for start, words in SILENCES.items() if error.startswith(start))
+        return guest._(next(known, error))
+    words = _ANSWERS.get(code) or _KINDS.get(code // 100)
+    return guest._(words) % {"code": code} if words else error
