@@ -186,8 +186,11 @@ def check_servers(
     return ()
 
 
-def lose_consent(tx: Connection, account_id: str, detail: str) -> None:
-    """Write that only a person can go on: the consent was taken back, or is for other servers."""
+def lose_consent(tx: Connection, account_id: str, detail: str) -> bool:
+    """Write that only a person can go on: the consent was taken back, or is for other servers.
+
+    False where that was so before.
+    """
     at = now(tx)
     lost = tx.execute(
         update(consent)
@@ -207,6 +210,7 @@ def lose_consent(tx: Connection, account_id: str, detail: str) -> None:
         audit.record(
             tx, audit.SYSTEM, "account.consent_lost", f"accounts/{account_id}", None, what, at
         )
+    return bool(lost.rowcount)
 
 
 def reseal_consents(tx: Connection, vault: Vault) -> int:

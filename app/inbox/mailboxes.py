@@ -15,21 +15,23 @@ from sqlalchemy.engine import Connection
 from app.configuration.load import ACCOUNTS, load_account, read_account
 from app.configuration.model import StoredAccount
 from app.configuration.tables import account
-from app.db import now
+from app.db import lock_rows, now
 from app.inbox.tables import mailbox, mailbox_uidl
+from app.outbox.events import publish_of_account
 
 LEASE_S = 60.0
 # Waits after failures in a row, in seconds; the last one again and again.
 WAITS_S = (30, 60, 120, 300, 600, 900)
+TOLD_AFTER = 2  # failures in a row: servers cut a connection now and then
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A mailbox in a worker's hands. fence: of this claim alone. uidvalidity: None at first."""
+    """A mailbox in a worker's hands. fence: of this claim alone. numbering: None at first."""
 
     stored: StoredAccount
     fence: str
-    uidvalidity: int | None
+    numbering: int | None
     last_uid: int
     synced_at: datetime | None
     unread: int | None
@@ -57,12 +59,14 @@ def enroll(tx: Connection) -> None:
             values = {"account_id": account_id, "target": target, "failures": 0, "next_at": at}
             tx.execute(insert(mailbox).values(values))
         elif row.target != target:
+            _tell_recovery(tx, account_id, "changed", at)
             _change(
                 tx, account_id, target=target, uidvalidity=None, last_uid=None, unread=None,
                 synced_at=None, next_at=at, **_WELL, claimed_by=None, lease_until=None,
             )  # fmt: skip
             tx.execute(delete(mailbox_uidl).where(mailbox_uidl.c.account_id == account_id))
         elif row.failed_at is not None and stored.updated_at > row.failed_at:
+            _tell_recovery(tx, account_id, "changed", at)
             _change(tx, account_id, next_at=at, **_WELL)  # a corrected password is tried at once
 
 
@@ -113,9 +117,9 @@ def holds(tx: Connection, held: Claim) -> bool:
     return bool(tx.execute(touched).rowcount)
 
 
-def note_position(tx: Connection, held: Claim, uidvalidity: int, last_uid: int) -> None:
-    """Write how far an IMAP folder was read and touched."""
-    values = {"uidvalidity": uidvalidity, "last_uid": last_uid}
+def note_position(tx: Connection, held: Claim, numbering: int, last_uid: int) -> None:
+    """Write how far an IMAP folder was read and touched, in which numbering."""
+    values = {"uidvalidity": numbering, "last_uid": last_uid}
     tx.execute(update(mailbox).where(_is(held)).values(values))
 
 
@@ -137,10 +141,16 @@ def read_uidls(tx: Connection, account_id: str) -> set[str]:
     return set(tx.scalars(query))
 
 
-def note_synced(tx: Connection, held: Claim, unread: int | None) -> bool:
-    """Write that all was taken; the claim goes on. False where it is another's by now."""
-    values = {"synced_at": now(tx), "unread": unread, **_WELL}
-    return bool(tx.execute(update(mailbox).where(_is(held)).values(values)).rowcount)
+def note_synced(
+    tx: Connection, held: Claim, unread: int | None, place: tuple[int, int] | None = None
+) -> datetime | None:
+    """Write that all was taken, up to ``place``; the claim goes on. None where it is another's by now."""
+    at = now(tx)
+    _tell_recovery(tx, held.account_id, "works", at, _is(held))
+    values = {"synced_at": at, "unread": unread, **_WELL}
+    if place is not None:
+        values["uidvalidity"], values["last_uid"] = place
+    return at if tx.execute(update(mailbox).where(_is(held)).values(values)).rowcount else None
 
 
 def release(tx: Connection, held: Claim, wait_s: float) -> None:
@@ -157,6 +167,18 @@ def note_failed(tx: Connection, held: Claim, cause: str, detail: str) -> None:
     wait_s = WAITS_S[min(row.failures, len(WAITS_S) - 1)]
     values = {"failed_at": at, "failures": row.failures + 1, "cause": cause, "detail": detail}
     _end(tx, held, values | {"next_at": at + timedelta(seconds=wait_s)})
+    if values["failures"] == TOLD_AFTER:
+        told = {"cause": cause, "detail": detail}
+        publish_of_account(tx, "account.mailbox_failed", held.account_id, told, at=at)
+
+
+def _tell_recovery(
+    tx: Connection, account_id: str, why: str, at: datetime, *where: ColumnElement[bool]
+) -> None:
+    """Tell that a mailbox is well, where its failure was told; before it is written."""
+    told = (mailbox.c.account_id == account_id, mailbox.c.failures >= TOLD_AFTER)
+    if tx.execute(lock_rows(tx, select(mailbox.c.account_id).where(*told, *where))).first():
+        publish_of_account(tx, "account.mailbox_recovered", account_id, {"why": why}, at=at)
 
 
 _WELL: dict[str, Any] = {"failed_at": None, "failures": 0, "cause": None, "detail": None}

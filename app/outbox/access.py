@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from sqlalchemy.engine import Connection
+
 from app.configuration.consent import find_client
 from app.configuration.consent_tokens import (
     OTHER_SERVERS,
@@ -19,9 +21,11 @@ from app.configuration.consent_tokens import (
     take_turn,
 )
 from app.configuration.model import IncomingSettings, SmtpSettings, StoredAccount
+from app.db import now
 from app.errors import Conflict, Unavailable
+from app.outbox.events import publish_of_account
 from app.outbox.office import Office
-from app.vault import CannotOpen
+from app.vault import CannotOpen, Vault
 from app.wire import oauth
 from app.wire.oauth import Refusal
 from app.wire.steps import SessionFailed
@@ -59,7 +63,7 @@ async def find_access_token(
             text = held.open_access(office.vault, settings)
         except CannotOpen:
             if not unsaved:
-                await office.db.write(lose_consent, account_id, OTHER_SERVERS)
+                await office.db.write(_lose, account_id, OTHER_SERVERS)
             raise _fail("consent_needed", OTHER_SERVERS) from None
         token = Secret(text) if text else None
         if token is not None and (has_asked or (held.is_fresh and token != refused)):
@@ -126,9 +130,28 @@ async def _ask_and_note(office: Office, held: Held) -> Refusal | None:
             answer = await oauth.refresh(client, Secret(held.open_refresh(office.vault)))
     while True:
         try:
-            return await office.db.write(note_answer, office.vault, held, answer)
+            return await office.db.write(_note, office.vault, held, answer)
         except Unavailable:
             await asyncio.sleep(1)
+
+
+def _lose(tx: Connection, account_id: str, detail: str) -> None:
+    if lose_consent(tx, account_id, detail):
+        _tell_lost(tx, account_id, detail)
+
+
+def _note(
+    tx: Connection, vault: Vault, held: Held, answer: oauth.Tokens | Refusal
+) -> Refusal | None:
+    refusal = note_answer(tx, vault, held, answer)
+    if refusal is not None and refusal.kind == "consent":
+        _tell_lost(tx, held.account_id, refusal.detail)
+    return refusal
+
+
+def _tell_lost(tx: Connection, account_id: str, detail: str) -> None:
+    told = {"cause": "consent_needed", "detail": detail}
+    publish_of_account(tx, "account.consent_needed", account_id, told, at=now(tx))
 
 
 def _fail(cause: str, detail: str) -> SessionFailed:

@@ -36,5 +36,11 @@ EVENT_TYPES: Mapping[str, Sequence[str]] = {
         "recipient.expired",
     ),
     "inbox": ("inbox.received", "inbox.report", "inbox.answer", "inbox.unread"),
-    "account": (),
+    "account": (
+        "account.paused",
+        "account.resumed",
+        "account.consent_needed",
+        "account.mailbox_failed",
+        "account.mailbox_recovered",
+    ),
 }

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Row, Select, insert, select, tuple_
 from sqlalchemy.engine import Connection
 
+from app.configuration.tables import account
 from app.db import TRANSACTION_ID, commit_horizon
 from app.outbox.tables import event
 
@@ -69,6 +70,17 @@ def publish(
     is. user: whose it is; only senders and admins see one of nobody.
     """
     record(tx, [Note(type, message_id, _HOUSE, user, at, data=data)])
+
+
+def publish_of_account(
+    tx: Connection, type: str, account_id: str, data: Mapping[str, Any], *, at: datetime
+) -> None:
+    """Write an ``account.…`` event: its holder sees it; of a group's or the common one senders do."""
+    named = account.c.settings["name"].as_string().label("name")
+    query = select(account.c.scope, account.c.user_id, named).where(account.c.id == account_id)
+    row = tx.execute(query).one()
+    told = {"account": account_id, "scope": row.scope, "name": row.name, **data}
+    publish(tx, type, told, at=at, user=row.user_id)
 
 
 def read_feed(

@@ -7,14 +7,16 @@ the configuration, closes it again.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from app.configuration.model import StoredAccount
+from app.db import now
+from app.outbox.events import publish_of_account
 from app.outbox.tables import account_state
 
 # What mail is held for while an account's login lacks something; the account's state, too.
@@ -97,7 +99,8 @@ def note_trouble(
 ) -> datetime:
     """Pause the account because of its configuration; return when it is tried again.
 
-    Several connections that fail together are one trouble: only the first lengthens the wait.
+    Several connections that fail together are one trouble: only the first lengthens the wait, and
+    only the first after it was well is told (``account.paused``).
     """
     ensure_state(tx, account_id)
     known = read_health(tx, account_id)
@@ -105,11 +108,17 @@ def note_trouble(
     if until is None or until <= at:
         failures += 1
         until = at + timedelta(seconds=_WAITS_S[min(failures, len(_WAITS_S)) - 1])
-    tx.execute(
-        update(account_state)
-        .where(account_state.c.account_id == account_id)
-        .values(failures=failures, paused_until=until, cause=cause, detail=detail, failed_at=at)
-    )
+    is_news = _change(tx, account_id, account_state.c.cause.is_(None), cause=cause)
+    _change(
+        tx, account_id, failures=failures, paused_until=until, cause=cause, detail=detail, failed_at=at
+    )  # fmt: skip
+    if is_news:
+        told = {
+            "cause": cause,
+            "detail": detail,
+            "until": f"{until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        }
+        publish_of_account(tx, "account.paused", account_id, told, at=at)
     return until
 
 
@@ -125,31 +134,38 @@ def note_success(
 ) -> None:
     """Record that a session stood, and what its server can do; close the breaker."""
     ensure_state(tx, account_id)
-    tx.execute(
-        update(account_state)
-        .where(account_state.c.account_id == account_id)
-        .values(
-            failures=0,
-            paused_until=None,
-            cause=None,
-            detail=None,
-            succeeded_at=at,
-            capabilities=dict(capabilities),
-            starttls_seen=starttls_seen,
-            dsn_refused=dsn_refused,
-            pipelining_broken=pipelining_broken,
-        )
+    _tell_end(tx, account_id, "works", at)
+    _change(
+        tx,
+        account_id,
+        failures=0,
+        paused_until=None,
+        cause=None,
+        detail=None,
+        succeeded_at=at,
+        capabilities=dict(capabilities),
+        starttls_seen=starttls_seen,
+        dsn_refused=dsn_refused,
+        pipelining_broken=pipelining_broken,
     )
 
 
 def close_breaker(tx: Connection, account_id: str) -> None:
     """Forget the trouble and the complaints: the configuration was changed, or a person said try
     now."""
-    tx.execute(
-        update(account_state)
-        .where(account_state.c.account_id == account_id)
-        .values(failures=0, slow_hits=0, **dict.fromkeys(_FORGOTTEN))
-    )
+    _tell_end(tx, account_id, "changed", now(tx))
+    _change(tx, account_id, failures=0, slow_hits=0, **dict.fromkeys(_FORGOTTEN))
+
+
+def _tell_end(tx: Connection, account_id: str, why: str, at: datetime) -> None:
+    """Tell that an account in trouble goes on, once: of several at the same moment one finds it."""
+    if _change(tx, account_id, account_state.c.cause.is_not(None), cause=None):
+        publish_of_account(tx, "account.resumed", account_id, {"why": why}, at=at)
+
+
+def _change(tx: Connection, account_id: str, *where: ColumnElement[bool], **values: Any) -> bool:
+    changing = update(account_state).where(account_state.c.account_id == account_id, *where)
+    return bool(tx.execute(changing.values(values)).rowcount)
 
 
 def ensure_state(tx: Connection, account_id: str) -> None:
