@@ -2,7 +2,7 @@
 
 ``append_to``: the kind of document that mail about no message belongs to. ``document_address``: an
 address of its own for each document, by plus addressing or by a pattern with one ``*``.
-``answer_alert``: who is told when nobody answered in time.
+``answer_alert``: who is told when nobody answered in time. ``auto_reply``: see there.
 """
 
 import re
@@ -11,10 +11,10 @@ from math import prod
 from typing import Any
 from zoneinfo import available_timezones
 
-from app.configuration.fields import MAILBOXES, Kind, text
+from app.configuration.auto_reply import AUTO_REPLY
+from app.configuration.fields import MAILBOXES, Kind, read_object, text
 from app.errors import Fault
 from app.mime.address import parse_mailbox
-from app.templates_engine.values import escape_pointer
 
 MOST_MINUTES = 525_600  # a year
 MINUTES_SCHEMA: Mapping[str, Any] = {
@@ -58,7 +58,7 @@ def _read_address(given: object, pointer: str, faults: list[Fault]) -> Any:
 
 
 def _read_alert(given: object, pointer: str, faults: list[Fault]) -> dict[str, Any] | None:
-    read = _read_object(given, ("after_min", "to", "hours"), pointer, faults)
+    read = read_object(given, ("after_min", "to", "hours"), pointer, faults)
     if read is None:
         return None
     alert: dict[str, Any] = {}
@@ -75,7 +75,7 @@ def _read_alert(given: object, pointer: str, faults: list[Fault]) -> dict[str, A
 
 
 def _read_hours(given: object, pointer: str, faults: list[Fault]) -> dict[str, Any] | None:
-    read = _read_object(given, ("from", "to", "days", "timezone"), pointer, faults)
+    read = read_object(given, ("from", "to", "days", "timezone"), pointer, faults)
     if read is None:
         return None
     hours = {"from": "08:00", "to": "16:00", "days": [1, 2, 3, 4, 5], "timezone": "UTC", **read}
@@ -102,20 +102,8 @@ def _read_hours(given: object, pointer: str, faults: list[Fault]) -> dict[str, A
     return hours | {"days": sorted(set(days))}
 
 
-def _read_object(
-    given: object, names: tuple[str, ...], pointer: str, faults: list[Fault]
-) -> dict[str, Any] | None:
-    if not isinstance(given, Mapping):
-        faults.append(Fault(pointer, "wrong_type", "Give an object."))
-        return None
-    for name in given:
-        if name not in names:
-            detail = f"There is no such member; {', '.join(names)} are."
-            faults.append(Fault(f"{pointer}/{escape_pointer(str(name))}", "unknown_field", detail))
-    return {name: given[name] for name in names if given.get(name) is not None}
-
-
 CORRESPONDENCE: Mapping[str, Kind] = {
+    "auto_reply": AUTO_REPLY,
     "append_to": text(256),
     "document_address": Kind(
         _read_address,

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.configuration.auto_reply import advise_on_auto_reply
 from app.configuration.closing import advise_on_closing
 from app.configuration.correspondence import CORRESPONDENCE
 from app.configuration.fields import (
@@ -181,6 +182,8 @@ def read_document(raw: Mapping[str, Any]) -> tuple[Draft, list[Fault]]:
     attachment_password, notices = _check_attachment_password(document, faults)
     wants_awaiting = password_mode == "awaiting"
     notices = (*notices, *advise_on_closing(document))
+    if not faults:
+        notices = (*notices, *advise_on_auto_reply(document))
     draft = Draft(
         document, password, wants_awaiting, attachment_password, incoming_password, notices
     )

@@ -22,7 +22,7 @@ from app.templates_engine.closing import (
     read_piece,
     read_switches,
 )
-from app.templates_engine.values import parse_macros
+from app.templates_engine.values import escape_pointer, parse_macros
 from app.wire.address_policy import read_literal
 from app.wire.target import bare_host
 from app.wire.tls import check_ca_pem
@@ -236,6 +236,20 @@ def read_notifications(given: object, pointer: str, faults: list[Fault]) -> list
     if len(faults) > before:
         return None
     return [word for word in NOTIFICATIONS if word in words and word != "None"]
+
+
+def read_object(
+    given: object, names: tuple[str, ...], pointer: str, faults: list[Fault]
+) -> dict[str, Any] | None:
+    """Return the members of ``names`` that are given; what is no object, or unknown, is a fault."""
+    if not isinstance(given, Mapping):
+        faults.append(Fault(pointer, "wrong_type", "Give an object."))
+        return None
+    for name in given:
+        if name not in names:
+            detail = f"There is no such member; {', '.join(names)} are."
+            faults.append(Fault(f"{pointer}/{escape_pointer(str(name))}", "unknown_field", detail))
+    return {name: given[name] for name in names if given.get(name) is not None}
 
 
 def _read_macros(given: object, pointer: str, faults: list[Fault]) -> Any:
