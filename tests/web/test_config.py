@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from selectolax.lexbor import LexborHTMLParser
 
 pytestmark = pytest.mark.anyio
 GLOBAL = "/ui/config/global"
@@ -66,6 +67,10 @@ async def test_saving_what_is_shown_changes_nothing(signed_in, client, as_role):
                      "enabled": False},
         "unsubscribe": {"enabled": False, "reminders": True, "mailto": "nie@firma.example",
                         "text": {"pl": "Nie chcę", "fr": "Non"}},
+        "append_to": "complaint", "document_address": "odp-*@firma.example",
+        "answer_alert": {"after_min": 2880, "to": '"K, L" <b@firma.example>',
+                         "hours": {"from": "07:30", "to": "24:00", "days": [2, 7],
+                                   "timezone": "Europe/Warsaw"}},
         # What the form does not offer stays.
         "closing": {"user_signature": False},
     }  # fmt: skip
@@ -87,8 +92,6 @@ async def test_saving_what_is_shown_changes_nothing(signed_in, client, as_role):
 
 def read_fields(html):
     """Return what a browser would post of the configuration's form."""
-    from selectolax.lexbor import LexborHTMLParser
-
     form = LexborHTMLParser(html).css_first("form#config")
     fields = {}
     for node in form.css("input, select, textarea"):
@@ -106,6 +109,90 @@ def read_fields(html):
         elif "checked" in given:
             fields[name] = "on"
     return fields
+
+
+ANSWERS = {
+    "append_to": " complaint ", "document_address": "on", "document_address.pattern": "",
+    "answer_alert.after_min": "60*24*2", "answer_alert.to": "szef@firma.example, b@firma.example",
+    "own.hours": "on", "answer_alert.hours.from": "08:00", "answer_alert.hours.to": "16:00",
+    "answer_alert.hours.day.1": "on", "answer_alert.hours.day.5": "on",
+    "answer_alert.hours.timezone": "Europe/Warsaw",
+}  # fmt: skip
+
+
+async def test_what_becomes_of_answers_is_saved_and_the_minutes_are_worked_out(
+    signed_in, client, as_role
+):
+    browser = await signed_in("admin")
+    assert (await browser.submit(GLOBAL, GLOBAL, **FORM, **ANSWERS)).status_code == 303
+    shown = await read(client, as_role)
+    assert (shown["append_to"], shown["document_address"]) == ("complaint", True)
+    alert = shown["answer_alert"]
+    assert [each["address"] for each in alert["to"]] == ["szef@firma.example", "b@firma.example"]
+    assert (alert["after_min"], alert["hours"]) == (
+        2880, {"from": "08:00", "to": "16:00", "days": [1, 5], "timezone": "Europe/Warsaw"}
+    )  # fmt: skip
+    html = (await browser.get(GLOBAL)).text
+    assert find_value(html, "answer_alert.after_min") == "2880"
+    assert "It comes to 2 d 0 h." in html
+    compared = (await browser.get("/ui/config/compare?left=global&right=users/anna")).text
+    assert "08:00–16:00 Europe/Warsaw, Monday, Friday" in compared and "complaint" in compared
+    off = {"document_address": "off"}
+    await browser.submit(GLOBAL, GLOBAL, **FORM, **off)
+    assert {"append_to", "document_address", "answer_alert"} & set(
+        await read(client, as_role)
+    ) == set()
+
+
+async def test_what_is_wrong_with_answers_stands_at_its_field_in_an_open_group(signed_in):
+    browser = await signed_in("admin")
+    for given, wrong in (
+        ({"answer_alert.after_min": "two days"}, "answer_alert.after_min"),
+        ({"answer_alert.after_min": "", "own.hours": "on"}, "answer_alert.after_min"),
+        ({"answer_alert.to": "nobody"}, "answer_alert.to"),
+        ({"answer_alert.hours.from": "25:00"}, "answer_alert.hours.from"),
+        ({"answer_alert.hours.to": "07:00"}, "answer_alert.hours.to"),
+        ({"answer_alert.hours.timezone": "Moon"}, "answer_alert.hours.timezone"),
+        ({"document_address": "pattern", "document_address.pattern": "a@b.example"},
+         "document_address.pattern"),
+        ({"append_to": "x" * 300}, "append_to"),
+    ):  # fmt: skip
+        answer = await browser.submit(GLOBAL, GLOBAL, **(FORM | ANSWERS | given))
+        assert answer.status_code == 422, given
+        page = LexborHTMLParser(answer.text)
+        (group,) = [each for each in page.css("details.group") if each.css_first("small.error")]
+        assert "open" in group.attributes
+        assert [each.attributes["id"] for each in group.css("small.error")] == [f"e-{wrong}"]
+    none = {name: value for name, value in ANSWERS.items() if ".day." not in name}
+    answer = await browser.submit(GLOBAL, GLOBAL, **FORM, **none)
+    assert 'id="e-answer_alert.hours.days"' in answer.text
+
+
+async def test_only_groups_that_say_something_are_open(signed_in, client, as_role):
+    browser = await signed_in("admin")
+    for path in (GLOBAL, ANNA):
+        assert list_open((await browser.get(path)).text) == ["Connection", "Sender"]
+    refused = await browser.submit(GLOBAL, GLOBAL, **read_fields((await browser.get(GLOBAL)).text))
+    assert refused.status_code == 422
+    assert list_open(refused.text) == ["Connection", "Sender"]
+    given = {
+        "smtp": {"host": "smtp.firma.example", "batch_limit": 5},
+        "sender": {"address": "a@firma.example"},
+        "bcc": [], "unsubscribe": {"enabled": False}, "attachment_password": "tajne hasło",
+    }  # fmt: skip
+    await client.put("/config/users/anna", json=given, headers=as_role("admin"))
+    assert list_open((await browser.get(ANNA)).text) == [
+        "Connection", "Sender", "Copies", "Protection", "Limits", "Unsubscribing",
+    ]  # fmt: skip
+    assert list_open((await browser.get("/ui/accounts/new")).text)[0] == "Account"
+
+
+def list_open(html):
+    return [
+        each.css_first("legend").text()
+        for each in LexborHTMLParser(html).css("form#config details.group")
+        if "open" in each.attributes
+    ]
 
 
 async def test_a_refused_form_keeps_every_value_and_names_every_fault_at_its_field(

@@ -31,8 +31,10 @@ from app.outbox.follow import configuration_changed, configuration_removed
 from app.outbox.health import Health, name_state, read_health
 from app.web.faults import say, say_all
 from app.web.form import Filled, Form, TheForm, place_faults
+from app.web.screens.config_answers import count_minutes
 from app.web.screens.config_fields import POINTERS, fill_form, read_document_form
-from app.web.screens.config_words import CHOICES, LABELS, MODES, NOTIFICATIONS
+from app.web.screens.config_groups import find_open
+from app.web.screens.config_words import CHOICES, DAYS, LABELS, MODES, NOTIFICATIONS
 from app.web.screens.scope import EACH, ReadScope, Scope, WriteScope, parse_scope
 from app.web.visit import TheVisit, Visit
 
@@ -40,7 +42,7 @@ router = APIRouter()
 _MOST_LISTED = 500
 WORDS: Mapping[str, Any] = {
     "labels": LABELS, "choices": CHOICES, "notify": NOTIFICATIONS, "ports": DEFAULT_PORTS,
-    "modes": MODES,
+    "modes": MODES, "days": DAYS,
 }  # fmt: skip
 
 
@@ -299,6 +301,13 @@ def render_config(
         revealed=revealed,
         is_writer=is_writer,
         may_reveal=bool(stored and stored.password_owner == visit.caller.owner_id),
+        opened=find_open(
+            form,
+            inherits=view.scope.inherits,
+            is_new=view.scope.is_new,
+            is_protected=bool(stored and stored.attachment_password),
+        ),
+        alert_minutes=count_minutes(form.value("answer_alert.after_min")),
         **{"report": None, **WORDS, **values},
     )
 

@@ -15,6 +15,7 @@ from app.configuration.unsubscribe import LANGUAGES
 from app.mime.address import Mailbox
 from app.templates_engine.closing import SWITCHES
 from app.web.form import Form
+from app.web.screens import config_answers
 from app.web.screens.config_words import NOTIFICATIONS
 
 MAILBOXES = ("reply_to", "cc", "bcc")
@@ -23,6 +24,7 @@ POINTERS = {
     **{f"/sender/{name}": f"sender.{name}" for name in SENDER},
     **{f"/incoming/{name}": f"incoming.{name}" for name in INCOMING},
     **{f"/{name}": name for name in FIELDS},
+    **config_answers.POINTERS,
     "/holder": "holder",
     "/unsubscribe/mailto": "unsubscribe.mailto",
     **{f"/unsubscribe/text/{name}": f"unsubscribe.text.{name}" for name in LANGUAGES},
@@ -45,6 +47,7 @@ _OFFERED = {
     *(*_PLAIN, *_FLAGS, *_TICKS, *MAILBOXES, *PIECES, "smtp", "sender", "incoming", "unsubscribe"),
     *("notifications", "give_up_after_h", "attachment_password", "macros"),
     *("name", "outgoing", "senders", "user_senders", "sent_copy", "closing"),
+    *config_answers.MEMBERS,
 }
 _OFFERED_OF_INCOMING = (
     *("protocol", "host", "port", "connection", "auth", "username", "password", "timeout_ms"),
@@ -82,7 +85,7 @@ def fill_form(document: Mapping[str, Any], *, inherits: bool) -> dict[str, str]:
     values |= {f"off.closing.{name}": _tick(closing.get(name) is False) for name in SWITCHES}
     for name in PIECES:
         values |= {f"{name}.{kind}": each for kind, each in document.get(name, {}).items()}
-    return values | _fill_own(document)
+    return values | _fill_own(document) | config_answers.fill_answers(document, write_mailboxes)
 
 
 def _fill_own(document: Mapping[str, Any]) -> dict[str, str]:
@@ -149,7 +152,7 @@ def read_document_form(form: Form, stored: Mapping[str, Any], *, inherits: bool)
     switches |= {name: False for name in SWITCHES if f"off.closing.{name}" in form}
     if switches:
         raw["closing"] = switches
-    return raw | _read_own(form, stored)
+    return raw | _read_own(form, stored) | config_answers.read_answers(form, stored)
 
 
 def _read_own(form: Form, stored: Mapping[str, Any]) -> dict[str, Any]:

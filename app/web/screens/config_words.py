@@ -57,6 +57,12 @@ LABELS: Mapping[str, str] = {
     "incoming.poll_s": mark("Look every (seconds)"),
     "incoming.largest_bytes": mark("Largest message (bytes)"),
     "incoming.allow_insecure_auth": mark("Allow signing in to the mailbox without encryption"),
+    "append_to": mark("Mail about no message belongs to"),
+    "document_address": mark("An address of its own for each document"),
+    "document_address.pattern": mark("Pattern of the addresses"),
+    "answer_alert.after_min": mark("Tell when nobody answered after (minutes)"),
+    "answer_alert.to": mark("Whom to tell"),
+    "answer_alert.hours": mark("Working hours"),
     "notifications": mark("Delivery reports"),
     "return_content": mark("Reports bring back"),
     "read_receipt": mark("Read receipt"),
@@ -151,6 +157,11 @@ CHOICES: Mapping[str, Mapping[str, str]] = {
         "cc": mark("To the sender itself, as Cc"),
         "bcc": mark("To the sender itself, as Bcc"),
     },
+    "document_address": {
+        "off": mark("No"),
+        "on": mark("Yes, by plus addressing: invoices+doc-…@…"),
+        "pattern": mark("Yes, by a pattern"),
+    },
     "unsubscribe": {"off": mark("No"), "on": mark("A line with a link, and one click (RFC 8058)")},
     "suppress_hard_bounces": {"false": mark("No"), "true": mark("Yes")},
     "notifications": {
@@ -176,6 +187,15 @@ NOTIFICATIONS: Mapping[str, str] = {
     "OnFailure": mark("When it fails"),
     "Delay": mark("When it is late"),
     "OnSuccess": mark("When it arrives"),
+}
+DAYS: Mapping[int, str] = {
+    1: mark("Monday"),
+    2: mark("Tuesday"),
+    3: mark("Wednesday"),
+    4: mark("Thursday"),
+    5: mark("Friday"),
+    6: mark("Saturday"),
+    7: mark("Sunday"),
 }
 # How far a test goes.
 MODES: Mapping[str, str] = {

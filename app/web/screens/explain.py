@@ -13,12 +13,13 @@ from app.configuration.resolve import look_up
 from app.configuration.rights import require_reader
 from app.configuration.show import show_document
 from app.web.screens.config_fields import write_macros, write_mailboxes
-from app.web.screens.config_words import CHOICES, LABELS, NOTIFICATIONS
+from app.web.screens.config_words import CHOICES, DAYS, LABELS, NOTIFICATIONS
 from app.web.screens.scope import parse_scope
 from app.web.visit import TheVisit, Visit
 
 router = APIRouter()
 _HIDDEN = {"smtp.ca_pem"}
+_BLOCKS = ("smtp", "sender", "incoming", "closing", "unsubscribe", "answer_alert")
 
 
 @router.get("/config/effective")
@@ -90,7 +91,7 @@ def _flatten_document(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return a stored document's values by field name."""
     flat: dict[str, Any] = {}
     for name, value in document.items():
-        if name in ("smtp", "sender", "incoming", "closing", "unsubscribe", *PIECES):
+        if name in (*_BLOCKS, *PIECES):
             flat |= {f"{name}.{member}": each for member, each in value.items()}
         else:
             flat[name] = write_macros(value) if name == "macros" else value
@@ -103,6 +104,9 @@ def _write(visit: Visit, name: str, value: Any) -> str:
         return visit._("Yes") if value else visit._("No")
     if value is None or value == [] or value == "":
         return visit._("none")
+    if name == "answer_alert.hours":
+        days = ", ".join(visit._(DAYS[day]) for day in value["days"])
+        return f"{value['from']}\u2013{value['to']} {value['timezone']}, {days}"
     if isinstance(value, Mapping):
         return ", ".join(str(each) for each in value.values() if each) or visit._("none")
     if isinstance(value, list):
