@@ -6,7 +6,7 @@ Says in plain words what happens; settings come from the environment (``AWIZO_â€
 
 import gc
 
-gc.disable()  # while all is loaded, which is no garbage: a tenth of the start; see rest_memory
+gc.disable()  # while all is loaded, which is no garbage: a tenth of the start; see app.memory
 
 import asyncio
 import json
@@ -25,6 +25,7 @@ from app.accounts.first_key import ensure_admin_key
 from app.accounts.key_ring import check_key_ring
 from app.errors import AwizoError
 from app.logs import set_up_logs
+from app.memory import rest_memory
 from app.outbox.hold import hold_queue
 from app.outbox.office import Office, open_office
 from app.settings import Settings, show_settings
@@ -93,16 +94,6 @@ def serve(
         f"Awizo answers at {where} ({mode}; delivery: {settings.delivery}).\n"
         f"Try: curl {where}/readyz      Stop: Ctrl-C",
     ).run()
-
-
-def rest_memory() -> None:
-    """Collect garbage from now on, but not in what is loaded, which took 8 % of a busy process.
-
-    The garbage that loading made (2 600 objects of 190 000) stays; to find it takes a sixth of a second.
-    """
-    gc.freeze()  # else a full one stops everything for a tenth of a second
-    gc.set_threshold(10_000, 20, 20)
-    gc.enable()
 
 
 class _Server(uvicorn.Server):

@@ -15,13 +15,13 @@ from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from app import lanes
-from app.__main__ import rest_memory
 from app.api.batch_order import BatchBody, read_messages
 from app.api.body import read_json
 from app.api.collect import collect
 from app.api.order import OrderBody, read_order
 from app.api.send import IdempotencyKey, _read_request
 from app.main import create_app
+from app.memory import rest_memory
 from app.settings import Settings
 
 router = APIRouter(prefix="/bench")

@@ -22,9 +22,10 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
-from app.__main__ import find_loop, rest_memory
+from app.__main__ import find_loop
 from app.configuration.switch import pause
 from app.logs import set_up_logs
+from app.memory import rest_memory
 from app.outbox.office import Office
 from app.outbox.tables import message
 from app.worker import Worker

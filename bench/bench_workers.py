@@ -25,8 +25,9 @@ from typing import Any
 
 from sqlalchemy import func, select, text, update
 
-from app.__main__ import find_loop, rest_memory
+from app.__main__ import find_loop
 from app.logs import set_up_logs
+from app.memory import rest_memory
 from app.outbox.office import Office
 from app.outbox.tables import BATCH, attempt, message
 from app.worker import Worker

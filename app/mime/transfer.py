@@ -43,8 +43,9 @@ def iterate_base64(content: bytes) -> Iterator[bytes]:
 def encode_text(text: str) -> tuple[str, bytes]:
     """Return the name of the transfer encoding chosen for a text and its octets in it."""
     octets = text.encode("utf-8", "replace")  # a lone surrogate has no UTF-8
-    # bytes know no other line ends than CRLF, CR and LF; the dot keeps one at the very end.
-    octets = b"\r\n".join((octets + b".").splitlines())[:-1]
+    if not octets.count(b"\n") == octets.count(b"\r") == octets.count(b"\r\n"):
+        # bytes know no other line ends than CRLF, CR and LF; the dot keeps one at the very end.
+        octets = b"\r\n".join((octets + b".").splitlines())[:-1]
     if len(octets) > _MAX_READABLE_OCTETS or _is_mostly_foreign(octets):
         return "base64", encode_base64(octets)
     quoted = _encode_quoted_printable(octets)
