@@ -1,11 +1,12 @@
 """Pages out of templates: what every template may use, and how values are shown.
 
 A page has ``visit``, ``_``, ``ngettext``, ``menu``, ``asset(name)`` and the filters ``when`` (a moment in the
-viewer's zone), ``span`` (a length of time in seconds), ``size`` (bytes), ``count``; a name that is not
-there is an error, everything is escaped.
+viewer's zone), ``span`` (a length of time in seconds), ``size`` (bytes), ``count``, ``tame`` (what a stranger
+wrote); a name that is not there is an error, everything is escaped.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 # Numbers alone, so that no word has to be translated; each as its readers write it.
 _DAY = {"pl": "%d.%m.%Y", "fr": "%d/%m/%Y", "en": "%Y-%m-%d"}
 _THOUSANDS = {"pl": "\u00a0", "fr": "\u202f", "en": ","}
+# They turn the order of letters about, so that a name or a file's ending looks like another one.
+_TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufff9-\ufffb]")
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
 
@@ -55,8 +58,13 @@ def _open_templates(language: str) -> Environment:
     environment.install_gettext_translations(load_words(language), newstyle=True)  # type: ignore[attr-defined]
     environment.globals["asset"] = name_asset
     environment.filters |= {"when": _show_when, "span": _show_span, "size": _show_size}
-    environment.filters |= {"count": _show_count, "day": _show_day}
+    environment.filters |= {"count": _show_count, "day": _show_day, "tame": tame}
     return environment
+
+
+def tame(text: str) -> str:
+    """Return what a stranger wrote without the characters that turn the order of others about."""
+    return _TURNING.sub("", text)
 
 
 @pass_context

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query, Response
 from sqlalchemy import Row
@@ -14,6 +13,9 @@ from app.accounts.caller import Caller
 from app.configuration.load import load_account
 from app.db import new_id
 from app.errors import AwizoError, Missing
+from app.inbox.answers import read_watch
+from app.inbox.find import Wanted as Answers
+from app.inbox.find import list_incoming
 from app.outbox import again
 from app.outbox.cancel import cancel
 from app.outbox.carry import read_body
@@ -21,14 +23,15 @@ from app.outbox.find import Found, find_message, name_present_status, read_attem
 from app.outbox.reach import sees_hidden
 from app.outbox.resend import resend
 from app.outbox.status import LAST, WAITING
+from app.web.download import give
 from app.web.faults import say
 from app.web.form import Filled, TheForm
 from app.web.frame import frame_html, frame_lines, frame_text
+from app.web.screens.messages_line import show_line
 from app.web.screens.messages_mail import read_file, read_headers, read_html, read_text
 from app.web.screens.messages_words import (
     KINDS,
     advise,
-    describe_event,
     describe_place,
     describe_protection,
     describe_reason,
@@ -39,6 +42,7 @@ from app.web.visit import TheVisit, Visit
 router = APIRouter()
 TheMessage = Annotated[str, Path(pattern=r"^[0-9a-z]{1,32}$")]
 _MOST_EVENTS = 200
+_MOST_MAILS = 50
 _MOVING = frozenset({"queued", "sending", "scheduled"})
 
 
@@ -48,17 +52,23 @@ class _Seen:
     events: Sequence[Row[Any]]
     attempts: Sequence[Row[Any]]
     asks_password: bool
+    mails: Sequence[Row[Any]]
+    watch: Row[Any] | None
     raw: bytes | None
 
 
 def _look(tx: Connection, caller: Caller, message_id: str, whole: bool) -> _Seen:
     found = find_message(tx, caller, message_id)
     account = load_account(tx, found.row.account_id) if found.row.account_id else None
+    about = Answers(message=message_id)
+    came = list_incoming(tx, caller, about, before=None, limit=_MOST_MAILS)
     return _Seen(
         found,
         read_events(tx, caller, after=(-1, 0), limit=_MOST_EVENTS, message_id=message_id),
         read_attempts(tx, found),
         bool(account and account.settings and account.settings.password_mode == "ask"),
+        came.rows[::-1],
+        read_watch(tx, message_id),
         read_body(tx, message_id) if whole else None,
     )
 
@@ -98,7 +108,7 @@ async def download_raw(visit: TheVisit, message_id: TheMessage) -> Response:
     raw = await _read_raw(visit, message_id)
     if raw is None:
         raise Missing("The content of this message was erased.", code="body_erased")
-    return _give(raw, f"{message_id}.eml", "message/rfc822")
+    return give(raw, f"{message_id}.eml", "message/rfc822")
 
 
 @router.get("/messages/{message_id}/files/{number}")
@@ -112,7 +122,7 @@ async def download_file(
         raise Missing("The content of this message was erased.", code="body_erased")
     names = [each["filename"] for each in found.row.attachments]
     file = await asyncio.to_thread(read_file, raw, names, number)
-    return _give(file.content, file.name, file.media_type)
+    return give(file.content, file.name, file.media_type)
 
 
 @router.post("/messages/{message_id}/{verb}")
@@ -160,13 +170,15 @@ async def _show(
     if error is not None:
         at_password = any(fault.pointer == "/smtp_password" for fault in error.faults)
         errors["smtp_password" if at_password else ""] = say(visit, error.code, error.detail)
+    headers = [] if seen.raw is None else _list_headers(visit, row, seen.raw)
     return visit.render(
         "messages_one.html",
         error.status if error else 200,
         **_describe(visit, seen),
         form=Filled({}, errors),
         view="text" if view == "text" else "html",
-        headers=[] if seen.raw is None else _list_headers(visit, row, seen.raw),
+        headers=headers,
+        reply_to=next((text for name, text in headers if name.lower() == "reply-to"), ""),
         has_content=seen.raw is not None,
         files=[
             each | {"how": describe_protection(visit, each["protection"])}
@@ -196,7 +208,11 @@ def _describe(visit: Visit, seen: _Seen) -> dict[str, Any]:
         "paused_until": seen.found.paused_until,
         "recipients": [_show_recipient(visit, each, seen.found) for each in recipients],
         "advice": [text for reason in reasons if (text := advise(visit, reason))],
-        "events": _show_events(visit, seen),
+        "events": show_line(visit, seen.events, seen.attempts, seen.mails),
+        "mail_count": len(seen.mails),
+        "most_mails": _MOST_MAILS,
+        "watch": seen.watch,
+        "most_events": _MOST_EVENTS,
         "is_long": len(seen.events) == _MOST_EVENTS,
         "can_retry": stays and bool(states & {"queued", "deferred", "failed"}),
         "can_release": stays and "held" in states,
@@ -224,43 +240,6 @@ def _show_recipient(visit: Visit, each: Row[Any], found: Found) -> dict[str, Any
     }
 
 
-def _show_events(visit: Visit, seen: _Seen) -> list[dict[str, Any]]:
-    servers = {(each.recipient_id, each.number): each for each in seen.attempts}
-    shown = []
-    for each in seen.events:
-        data = each.data
-        state = each.type.partition(".")[2]
-        tried = servers.get((each.recipient_id, data.get("attempt")))
-        shown.append(
-            {
-                "at": each.at,
-                "what": describe_event(visit, each.type),
-                "kind": KINDS.get("held" if state == "uncertain" else state, ""),
-                "who": data.get("address"),
-                "by": data.get("by"),
-                "why": describe_reason(visit, data.get("reason")),
-                "reply": data.get("reply"),
-                "code": data.get("code"),
-                "local": data.get("local"),
-                "server": tried.server if tried else None,
-                "tls": tried.tls if tried else None,
-                "other": data.get("as") or data.get("resent_of"),
-            }
-        )
-    return shown
-
-
 async def _read_raw(visit: Visit, message_id: str) -> bytes | None:
     await visit.office.db.read(find_message, visit.caller, message_id)
     return await visit.office.db.read(read_body, message_id)
-
-
-def _give(content: bytes, name: str, media_type: str) -> Response:
-    return Response(
-        content,
-        media_type=media_type,
-        headers={
-            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
-            "Content-Security-Policy": "sandbox; default-src 'none'",
-        },
-    )
