@@ -10,10 +10,14 @@ from app.accounts.caller import Caller
 from app.api.body import Route, ShownInstant
 from app.api.gate import After, Limit, Page, TheOffice, decode_cursor, encode_cursor
 from app.api.sign_in import TheSender
+from app.outbox.event_types import EVENT_TYPES
 from app.outbox.find import read_events
 from app.outbox.office import Office
 
 router = APIRouter(route_class=Route, tags=["messages"])
+
+
+_TYPES = "One of " + ", ".join(f"`{each}`" for types in EVENT_TYPES.values() for each in types)
 
 
 class Event(BaseModel):
@@ -21,7 +25,7 @@ class Event(BaseModel):
 
     id: str
     at: ShownInstant
-    type: str = Field(examples=["recipient.sent"])
+    type: str = Field(description=f"{_TYPES}.", examples=["recipient.sent"])
     message: str | None = Field(description="The message's id, where it is of one.")
     recipient: str | None = Field(None, description="The recipient's address, where it is of one.")
     data: dict[str, Any]

@@ -24,6 +24,7 @@ from app.outbox.office import Office, open_office
 from app.outbox.probe import probe
 from app.outbox.probe_ground import Wanted
 from app.outbox.reseal import reseal_all
+from app.outbox.tables import event
 from app.settings import Settings
 from app.wire import oauth
 from app.wire.steps import SessionFailed
@@ -260,6 +261,10 @@ async def test_a_consent_taken_back_holds_the_mail_and_a_new_one_lets_it_go(
     assert stored.consent is not None
     assert (stored.consent.state, stored.password_state) == ("needs_consent", "consent_needed")
     assert "invalid_grant" in str(stored.consent.error)
+    told = select(event.c.data).where(event.c.type == "account.consent_needed")
+    (data,) = await office.db.read(lambda tx: tx.scalars(told).all())
+    assert (data["account"], data["cause"]) == (account_id, "consent_needed")
+    assert "invalid_grant" in data["detail"]
     assert "refresh-" not in str(stored.consent.error)
     health = await office.db.read(read_health, account_id)
     assert name_state(stored, health, office.clock()) == "consent_needed"
