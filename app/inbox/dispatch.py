@@ -18,6 +18,13 @@ async def dispatch(
     """Have a message accepted; None where ``may_go``, asked in the transaction that stores it, says
     no. Raises what ``prepare`` and ``ask_ground`` raise."""
     prepared = await prepare(office, order, await ask_ground(office, order))
+    return prepared if await post(office, caller, prepared, may_go) else None
+
+
+async def post(
+    office: Office, caller: Caller, prepared: Prepared, may_go: Callable[[Connection], bool]
+) -> bool:
+    """Accept a finished message; False where ``may_go`` says no."""
 
     def run(tx: Connection) -> bool:
         if not may_go(tx):
@@ -27,4 +34,4 @@ async def dispatch(
 
     is_stored = await office.db.write(run)
     office.db.ring()
-    return prepared if is_stored else None
+    return is_stored

@@ -18,7 +18,8 @@ Kind = Literal["dsn", "mdn", "arf", "auto_reply", "list", "human"]
 _MACHINES = re.compile(
     r"(mailer-?daemon|mail-?daemon|postmaster|double-bounce|nobody|www-data|root|daemon|cron"
     r"|.*not?[-_.]?reply|nie-?odpowiadaj|ne-?pas-?repondre|keine-?antwort|noresponse"
-    r"|auto-?reply|auto-?responder|majordomo|listserv|.*-request|.*-?bounces?|notifications?)(\+.*)?"
+    r"|auto-?reply|auto-?responder|majordomo|listserv|listproc|mailer|uucp|owner-.*|.*-owner|.*-relay|.*-request"
+    r"|.*-?bounces?|bounces?[-=.].*|notifications?)(\+.*)?"
 )
 # Fields that only programs set, whatever they say. Not Feedback-ID: SES puts it on all mail.
 _SIGNS = (
@@ -54,6 +55,11 @@ def judge_kind(fields: Fields, report: Report | None) -> Kind:
 def is_null_path(fields: Fields) -> bool:
     """Say whether the message came with the null reverse-path, which must never be answered."""
     return any("".join(each.split()) == "<>" for each in fields.get_all("return-path"))
+
+
+def is_machine(address: str) -> bool:
+    """Say whether it is an address from which no person writes (RFC 3834 §2 names some)."""
+    return _MACHINES.fullmatch(address.rpartition("@")[0].lower()[:100]) is not None
 
 
 def is_machine_address(fields: Fields) -> bool:

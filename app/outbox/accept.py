@@ -169,7 +169,10 @@ def _message_row(vault: Vault, caller: Caller, each: Prepared, delivery: str) ->
         "is_draft": each.is_draft,
         "status": show_status(each, delivery),
         "message_id": each.message_id,
-        "reverse_path": sender.return_path or sender.address,
+        # RFC 3834 §3.3: nobody is to be told that an automatic reply failed, least of all by another.
+        "reverse_path": ""
+        if order.auto_submitted == "auto-replied"
+        else sender.return_path or sender.address,
         "subject": each.rendered.subject,
         "sender": {"address": sender.address, "name": sender.name},
         "notify": list(each.notify) or None,

@@ -178,7 +178,12 @@ def check(
 
 
 def _list_recipients(order: Order, resolved: Resolved) -> tuple[Addressed, ...]:
-    """Put request and configuration together; who is named twice gets one copy."""
+    """Put request and configuration together; who is named twice gets one copy.
+
+    An automatic reply goes to whom it answers and nobody else.
+    """
+    if order.auto_submitted == "auto-replied":
+        return tuple(Addressed(each, "to") for each in order.to)
     seen: dict[str, Addressed] = {}
     for kind, mailboxes in (
         ("to", order.to),

@@ -6,12 +6,13 @@ Doors open it, rooms are handed it; tests open one on a database of their own.
 import asyncio
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from app.db import Database
 from app.mime.pool import ProtectPool
 from app.settings import Settings
+from app.templates_engine.jinja_pool import JinjaPool
 from app.vault import Vault
 from app.wire.address_policy import AddressPolicy
 
@@ -31,6 +32,7 @@ class Office:
     pool: ProtectPool
     ehlo_name: str
     clock: Callable[[], datetime] = read_clock
+    jinja: JinjaPool = field(default_factory=JinjaPool)
 
     def policy(self, *, any_port: bool) -> AddressPolicy:
         """Return where mail servers may stand; admins (``any_port``) reach every port."""
@@ -41,8 +43,9 @@ class Office:
         )
 
     async def close(self) -> None:
-        """Stop the protecting processes and close the database."""
+        """Stop the processes and close the database."""
         await self.pool.close()
+        await self.jinja.close()
         await asyncio.to_thread(self.db.close)
 
 

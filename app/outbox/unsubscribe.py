@@ -73,6 +73,7 @@ def add_parting(office: Office, checked: Checked, new: str) -> Parting:
     if (
         not wish.get("enabled")
         or resolved.mode == "draft"
+        or order.auto_submitted is not None
         or (is_reminder and not wish.get("reminders"))
     ):
         return Parting(rendered)
