@@ -2,16 +2,21 @@
 
 In this order (G9), for IMAP and POP3 alike: a cut at any point leaves mails that are listed again,
 known by their UID, and touched then. At the first time ``first_sync`` and ``last`` choose what is
-taken, and the place is kept only at the end of it. ``check`` counts what is unread and stores nothing.
+taken, once: what was left out is noted before anything is touched. A folder that numbers its messages
+anew, or went back to an old backup, is looked through from two days before the last sync; what is
+here already is known by what it is. ``check`` counts what is unread and stores nothing.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import TypeVar
 
 from app.configuration.model import IncomingSettings
 from app.inbox.mailboxes import (
     Claim,
+    name_target,
     note_position,
     note_synced,
     note_uidls,
@@ -21,14 +26,16 @@ from app.inbox.take import Taken, find_known, take, understand
 from app.outbox.events import publish
 from app.outbox.mailboxes import open_account_mailbox
 from app.outbox.office import Office
-from app.wire.imap_folder import Found, ImapFolder
+from app.wire.imap_folder import Found, ImapFolder, Numbering
 from app.wire.mailbox import Mailbox
 from app.wire.pop3 import Pop3Session
 
+T = TypeVar("T")
 BATCH = 20
 BATCH_BYTES = 16 * 1024 * 1024
 _IDLE_SLICE_S = 20.0  # between two looks whether it is still ours
 _RECREATED = timedelta(days=2)  # INTERNALDATE has days of an unknown time zone
+_UIDVALIDITY_BITS = 32  # RFC 9051 §9, nz-number
 
 
 class LostClaim(Exception):
@@ -45,8 +52,11 @@ class Collecting:
         incoming = held.stored.incoming
         assert incoming is not None
         self._wish: IncomingSettings = incoming
-        self._uidvalidity, self._last_uid = held.uidvalidity, held.last_uid
-        self._unread = held.unread
+        self._numbering, self._last_uid = held.numbering, held.last_uid
+        self._synced_at, self._unread = held.synced_at, held.unread
+        # UIDs of several servers may be the same.
+        target = name_target(held.stored) or ""
+        self._mark = hashlib.sha256(target.encode()).hexdigest()[:8]
 
     async def run(self) -> None:
         """Take what is new; over IDLE wait for more, for hours. Raises ``SessionFailed``,
@@ -75,45 +85,72 @@ class Collecting:
     async def _sync(self, mailbox: Mailbox[ImapFolder]) -> None:
         wish = self._wish
         readonly = wish.mode == "check" or wish.after == "leave"
-        uidvalidity = await mailbox.do(ImapFolder.select, wish.folder, readonly=readonly)
+        found = await mailbox.do(ImapFolder.select, wish.folder, readonly=readonly)
         if wish.mode == "check":
             unread = await mailbox.do(ImapFolder.list_uids, unseen=True)
             await self._note_unread(len(unread))
             return
-        is_first = self._uidvalidity is None
-        is_renumbered = not is_first and uidvalidity != self._uidvalidity
-        begins = is_first or is_renumbered
-        # What is left out stays out. Asked first: what comes meanwhile is among those that are taken.
-        before = await mailbox.do(ImapFolder.list_uids) if begins else []
-        uids = await self._list_new(mailbox, is_first, is_renumbered)
-        place = max([0 if begins else self._last_uid, *before[-1:], *uids[-1:]])
+        numbering = self._follow(found)
+        begins = numbering != self._numbering or self._synced_at is None
+        if wish.after == "delete":
+            await self._finish_deleting(mailbox, numbering, 0 if begins else self._last_uid)
+        if begins:
+            uids, place = await self._begin(mailbox, numbering)
+        else:
+            uids = await mailbox.do(ImapFolder.list_uids, after=self._last_uid)
+            place = max([self._last_uid, *uids])
         for start in range(0, len(uids), BATCH):
             part = uids[start : start + BATCH]
-            await self._take_part(mailbox, uidvalidity, part, is_renumbered)
+            await self._take_part(mailbox, numbering, part, is_renumbered=begins)
             if not begins:
-                await self._keep_place(uidvalidity, part[-1])
-        await self._keep_place(uidvalidity, place)
-        await self._note_synced()
+                await self._keep_place(numbering, part[-1])
+        self._numbering, self._last_uid = numbering, place
+        await self._note_synced((numbering, place))
 
-    async def _list_new(
-        self, mailbox: Mailbox[ImapFolder], is_first: bool, is_renumbered: bool
-    ) -> list[int]:
-        if is_first:
-            unseen = self._wish.first_sync == "unseen"
-            found = await mailbox.do(ImapFolder.list_uids, unseen=unseen)
-            most = self._wish.last
-            return found if most is None else found[len(found) - min(most, len(found)) :]
-        if is_renumbered:
-            since = self._held.synced_at
-            return await mailbox.do(
-                ImapFolder.list_uids, since=since.date() - _RECREATED if since else None
-            )
-        return await mailbox.do(ImapFolder.list_uids, after=self._last_uid)
+    def _follow(self, found: Numbering) -> int:
+        """Name the numbering of the UIDs: the UIDVALIDITY and, above its bits, how often it went back.
+
+        A server that was restored from a backup gives the same UIDs a second time.
+        """
+        kept = self._numbering
+        if kept is None or kept % (1 << _UIDVALIDITY_BITS) != found.uidvalidity:
+            return found.uidvalidity
+        went_back = 0 < found.next_uid <= self._last_uid
+        return kept + (went_back << _UIDVALIDITY_BITS)
+
+    async def _begin(self, mailbox: Mailbox[ImapFolder], numbering: int) -> tuple[list[int], int]:
+        """Choose what is taken at first, or of a folder numbered anew; and the place after it."""
+        # Asked first: what comes meanwhile is looked at again.
+        there = await mailbox.do(ImapFolder.list_uids)
+        place = there[-1] if there else 0
+        if self._synced_at is not None:
+            since = self._synced_at.date() - _RECREATED
+            return await mailbox.do(ImapFolder.list_uids, since=since), place
+        is_chosen = numbering == self._numbering
+        found = await mailbox.do(
+            ImapFolder.list_uids,
+            after=self._last_uid if is_chosen else 0,
+            unseen=self._wish.first_sync == "unseen",
+        )
+        if not is_chosen:
+            found = _take_last(found, self._wish.last)
+            await self._keep_place(numbering, found[0] - 1 if found else place)
+        return found, place
+
+    async def _finish_deleting(
+        self, mailbox: Mailbox[ImapFolder], numbering: int, after: int
+    ) -> None:
+        """Delete what was marked when the connection was cut."""
+        marked = await mailbox.do(ImapFolder.list_uids, after=after, deleted=True)
+        names = {self._name(f"{numbering}:{uid}"): uid for uid in marked}
+        known = await self._office.db.read(find_known, self._held.account_id, names)
+        if known:
+            await mailbox.do(ImapFolder.delete, sorted(names[name] for name in known))
 
     async def _take_part(
-        self, mailbox: Mailbox[ImapFolder], uidvalidity: int, uids: list[int], is_renumbered: bool
+        self, mailbox: Mailbox[ImapFolder], numbering: int, uids: list[int], is_renumbered: bool
     ) -> None:
-        names = {f"{uidvalidity}:{uid}": uid for uid in uids}
+        names = {self._name(f"{numbering}:{uid}"): uid for uid in uids}
         known = await self._office.db.read(find_known, self._held.account_id, names)
         fresh = [name for name in names if name not in known]
 
@@ -126,9 +163,9 @@ class Collecting:
         elif self._wish.after == "delete":
             await mailbox.do(ImapFolder.delete, uids)
 
-    async def _keep_place(self, uidvalidity: int, last_uid: int) -> None:
-        self._uidvalidity, self._last_uid = uidvalidity, last_uid
-        await self._office.db.write(note_position, self._held, uidvalidity, last_uid)
+    async def _keep_place(self, numbering: int, last_uid: int) -> None:
+        self._numbering, self._last_uid = numbering, last_uid
+        await self._office.db.write(note_position, self._held, numbering, last_uid)
 
     # POP3
 
@@ -142,25 +179,33 @@ class Collecting:
                 return
             seen = await db.read(read_uidls, self._held.account_id)
             new = [uid for uid in listed if uid not in seen]
-            chosen = new
-            if self._held.synced_at is None and wish.last is not None:
-                chosen = new[len(new) - min(wish.last, len(new)) :]
+            # Of what is listed nothing was seen: the first time, another server, all was deleted.
+            is_renumbered = len(new) == len(listed)
+            if self._numbering is None and self._synced_at is None:
+                chosen = _take_last(new, wish.last)
+                left_out, new = new[: len(new) - len(chosen)], chosen
+                await db.write(note_uidls, self._held, left_out, [])
+                await self._keep_place(0, 0)
 
-            async def fetch(uid: str) -> Found | None:
-                return await mailbox.do(Pop3Session.fetch, listed[uid], uid, wish.largest_bytes)
+            async def fetch(name: str) -> Found | None:
+                return await mailbox.do(Pop3Session.fetch, listed[names[name]], wish.largest_bytes)
 
-            for start in range(0, len(chosen), BATCH):
-                part = chosen[start : start + BATCH]
-                known = await db.read(find_known, self._held.account_id, part)
-                await self._store([uid for uid in part if uid not in known], fetch, False)
+            for start in range(0, len(new), BATCH):
+                names = {self._name(uid): uid for uid in new[start : start + BATCH]}
+                known = await db.read(find_known, self._held.account_id, names)
+                fresh = [name for name in names if name not in known]
+                await self._store(fresh, fetch, is_renumbered)
                 if wish.after == "delete":
-                    for uid in part:
+                    for uid in names.values():
                         await mailbox.do(Pop3Session.delete, listed[uid])
             await mailbox.do(Pop3Session.quit)
         await db.write(note_uidls, self._held, new, seen - listed.keys())
         await self._note_synced()
 
     # Both
+
+    def _name(self, uid: str) -> str:
+        return f"{self._mark}.{uid}"
 
     async def _store(
         self,
@@ -193,7 +238,13 @@ class Collecting:
         self._unread = unread
         await self._note_synced()
 
-    async def _note_synced(self) -> None:
-        if not await self._office.db.write(note_synced, self._held, self._unread):
+    async def _note_synced(self, place: tuple[int, int] | None = None) -> None:
+        synced_at = await self._office.db.write(note_synced, self._held, self._unread, place)
+        if synced_at is None:
             raise LostClaim
+        self._synced_at = synced_at
         self._office.db.ring()
+
+
+def _take_last(found: list[T], most: int | None) -> list[T]:
+    return found if most is None else found[len(found) - min(most, len(found)) :]

@@ -42,7 +42,8 @@ mailbox = Table(
     metadata,
     Column("account_id", String(32), ForeignKey("account.id"), primary_key=True),
     Column("target", Text),  # server, user and folder that the position below belongs to
-    Column("uidvalidity", BigInteger),  # RFC 9051 §2.3.1.1
+    # RFC 9051 §2.3.1.1; above its 32 bits how often it went back. POP3: 0 when it was chosen what is taken.
+    Column("uidvalidity", BigInteger),
     Column("last_uid", BigInteger),  # every message up to it was looked at
     Column("unread", Integer),  # last count, for those that only tell
     Column("synced_at", UtcInstant),
@@ -76,7 +77,7 @@ incoming = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("account_id", String(32), ForeignKey("account.id"), nullable=False),
-    Column("uid", String(200), nullable=False),  # "<uidvalidity>:<uid>", or POP3's UIDL
+    Column("uid", String(200), nullable=False),  # "<server>.<uidvalidity>:<uid>", "<server>.<UIDL>"
     Column("kind", String(10), nullable=False),
     Column("message_id", Text),  # RFC 5322, with angle brackets, as the mail says
     Column("in_reply_to", Text),
@@ -113,6 +114,9 @@ incoming = Table(
     CheckConstraint("kind in ('" + "', '".join(KINDS) + "')", name="kind"),
 )
 Index("ix_incoming_account", incoming.c.account_id, incoming.c.id)
+Index(
+    "ix_incoming_size", incoming.c.account_id, incoming.c.size_bytes
+)  # by which mail is known again
 Index("ix_incoming_about", incoming.c.about_id, incoming.c.id)
 Index("ix_incoming_number", incoming.c.reference_number, incoming.c.id)
 Index("ix_incoming_customer", incoming.c.reference_customer, incoming.c.id)

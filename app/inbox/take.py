@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from app.db import now
 from app.inbox.entry import describe, read_answer
 from app.inbox.mailboxes import Claim, holds
-from app.inbox.tables import incoming
+from app.inbox.tables import incoming, incoming_body
 from app.inbox.take_in import take_in
 from app.mime.incoming import Incoming, read_incoming
 from app.vault import Vault
@@ -22,7 +22,7 @@ from app.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A mail as the mailbox holds it. uid: ``<uidvalidity>:<uid>``, or POP3's unique id."""
+    """A mail as the mailbox holds it. uid: its name in the mailbox, of one server."""
 
     uid: str
     raw: bytes
@@ -80,6 +80,9 @@ def _is_here(tx: Connection, account_id: str, each: Taken) -> bool:
     alike = and_(
         *(incoming.c[name] == told[name] for name in ("message_id", "sender_key", "subject"))
     )
+    if told["message_id"] is None:  # such mails may differ in their words alone
+        same = select(incoming_body.c.raw).where(incoming_body.c.incoming_id == incoming.c.id)
+        alike &= same.scalar_subquery() == each.raw
     # Of a mail whose sender was erased there is nothing else to know it by.
     erased = and_(incoming.c.body_erased_at.is_not(None), incoming.c.sent_at == told["sent_at"])
     query = select(incoming.c.id).where(

@@ -19,10 +19,17 @@ _NEWS = re.compile(rb"\* \d+ (EXISTS|RECENT|EXPUNGE)", re.I)
 
 
 @dataclass(frozen=True, slots=True)
+class Numbering:
+    """How a folder numbers its messages (RFC 9051 §2.3.1.1). next_uid: 0 where the server says none."""
+
+    uidvalidity: int
+    next_uid: int
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """One message of a folder. raw: only its header where ``is_whole`` is false."""
 
-    uid: str
     raw: bytes
     size_bytes: int
     is_whole: bool = True
@@ -31,23 +38,30 @@ class Found:
 class ImapFolder(ImapSession):
     """A session whose folder is read."""
 
-    def select(self, folder: str, *, readonly: bool) -> int:
-        """Open a folder and return its UIDVALIDITY."""
+    def select(self, folder: str, *, readonly: bool) -> Numbering:
+        """Open a folder."""
         with self.telling("select"):
             answer = self._client.select_folder(folder, readonly=readonly)
-        found = answer.get(b"UIDVALIDITY")
+        found, following = answer.get(b"UIDVALIDITY"), answer.get(b"UIDNEXT")
         if not isinstance(found, int):
             raise SessionFailed("protocol_error", "select", None, "the folder has no UIDVALIDITY")
-        return found
+        return Numbering(found, following if isinstance(following, int) else 0)
 
     def list_uids(
-        self, *, after: int = 0, unseen: bool = False, since: date | None = None
+        self,
+        *,
+        after: int = 0,
+        unseen: bool = False,
+        since: date | None = None,
+        deleted: bool = False,
     ) -> list[int]:
         """Return the UIDs above ``after``, ascending.
 
         unseen: only of mail not read yet. since: only of mail that arrived that day or later.
+        deleted: of mail that is marked as deleted and still there, instead of the other.
         """
-        criteria: list[object] = ["UID", f"{after + 1}:*", "UNDELETED"]
+        self._client._imap.untagged_responses.pop("EXISTS", None)  # told from here on: ``wait``
+        criteria: list[object] = ["UID", f"{after + 1}:*", "DELETED" if deleted else "UNDELETED"]
         criteria += ["UNSEEN"] if unseen else []
         criteria += ["SINCE", since] if since is not None else []
         with self.telling("search", _LIST_BYTES):
@@ -68,7 +82,7 @@ class ImapFolder(ImapSession):
         with self.telling("fetch", most + _SPARE_BYTES):
             answer = self._client.fetch([uid], [f"BODY.PEEK[{part}]"])
         raw = answer.get(uid, {}).get(f"BODY[{part}]".encode())
-        return Found(str(uid), raw, size, is_whole) if isinstance(raw, bytes) else None
+        return Found(raw, size, is_whole) if isinstance(raw, bytes) else None
 
     def mark_seen(self, uids: Sequence[int]) -> None:
         """Mark messages as read."""
@@ -85,19 +99,28 @@ class ImapFolder(ImapSession):
                 self._client.expunge()
 
     def wait(self, seconds: float) -> bool:
-        """Wait by IDLE (RFC 2177) until the folder changes; True where it did."""
+        """Wait by IDLE (RFC 2177) until the folder changes; True where it did.
+
+        Also where the server told of it since the last listing: it does not tell twice.
+        """
+        imap = self._client._imap
         with self.telling("idle"):
-            self._client.idle()
+            if imap.untagged_responses.pop("EXISTS", None):
+                return True
+            # Not IMAPClient's, which takes news before the continuation for a fault.
+            tag = imap._command("IDLE")
+            self._client._idle_tag = tag
+            has_news = False
+            while not (row := imap._get_line()).startswith(b"+"):
+                has_news = has_news or bool(_NEWS.match(row))
+                if row.startswith(tag):
+                    raise imap.error(row.decode("latin-1"))
             self._line.set_timeout(seconds)
             try:
-                has_news = self._read_news()
+                while not has_news:
+                    has_news = bool(_NEWS.match(imap._get_line()))
             except TimeoutError:
                 has_news = False
             self._line.set_timeout()
-            self._client.idle_done()
-        return has_news
-
-    def _read_news(self) -> bool:
-        while True:
-            if _NEWS.match(self._client._imap._get_line()):
-                return True
+            _, late = self._client.idle_done()
+        return has_news or any(b"EXISTS" in each for each in late)

@@ -19,6 +19,7 @@ from app.wire.target import Target
 
 FURTHER_CAUSES = ("folder_not_found", "mailbox_full", "mailbox_refused")
 _MOST_TIMEOUT_S = 120.0  # a configuration may say an hour; no thread is held so long for one reply
+_MOST_STEP_S = 900.0  # of a server that drips, so that every reply comes in time and none ends
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -90,8 +91,12 @@ async def open_mailbox(
 async def _run(thread: ThreadPoolExecutor, line: Line, call: Callable[[], T]) -> T:
     running = asyncio.get_running_loop().run_in_executor(thread, call)
     try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
+        async with asyncio.timeout(_MOST_STEP_S):
+            return await asyncio.shield(running)
+    except (asyncio.CancelledError, TimeoutError) as error:
         line.abort()
         running.add_done_callback(lambda done: done.cancelled() or done.exception())
+        if isinstance(error, TimeoutError):
+            detail = f"the server was not done in {_MOST_STEP_S:.0f} s"
+            raise SessionFailed("timeout", "read", None, detail) from None
         raise

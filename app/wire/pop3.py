@@ -68,16 +68,16 @@ class Pop3Session:
 
         return self._tell("uidl", run)
 
-    def fetch(self, number: int, uid: str, largest_bytes: int) -> Found:
+    def fetch(self, number: int, largest_bytes: int) -> Found:
         """Return a message, of one that is too large the header."""
 
         def run() -> Found:
             size = int(self._say(f"LIST {number}").split()[2])  # +OK 1 120
             if size > largest_bytes:
                 self._say(f"TOP {number} 0")
-                return Found(uid, self._read_lines(_HEADER_BYTES), size, is_whole=False)
+                return Found(self._read_lines(_HEADER_BYTES), size, is_whole=False)
             self._say(f"RETR {number}")
-            return Found(uid, self._read_lines(2 * size + _LINE_BYTES), size)
+            return Found(self._read_lines(2 * size + _LINE_BYTES), size)
 
         return self._tell("fetch", run)
 

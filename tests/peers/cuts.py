@@ -1,8 +1,8 @@
 """Collecting over a line that is cut again and again, and the count afterwards.
 
-A proxy between the collector and a real Dovecot passes a random number of bytes of both directions
-together, in clear, then drops the connection; where nothing flows any more (IDLE), it drops it, too.
-Mail comes all the while. In the end one session is left alone, and every mail is counted by its
+A proxy between the collector and a real Dovecot, in clear, passes a random number of bytes of both
+directions together, or a random number of commands and no answer to the last one, then drops the
+connection; where nothing flows any more (IDLE), it drops it, too. Mail comes all the while. In the end one session is left alone, and every mail is counted by its
 Message-ID: missing and doubled must be 0, and nothing may be left undone in the mailbox.
 """
 
@@ -35,6 +35,7 @@ WAYS = (
 )
 _STILL_S = 0.05  # nothing has flown for so long: the client waits
 _MOST_BYTES = 60_000
+_MOST_COMMANDS = 40
 
 
 class Cutter:
@@ -59,7 +60,13 @@ class Cutter:
         there, back = await asyncio.open_connection("127.0.0.1", self._to)
         # As many cuts within the first hundred bytes as within the last ten thousands.
         self._left = 1 << 40 if self.is_kind else int(_MOST_BYTES ** self._chance.random())
-        ways = [asyncio.create_task(self._pass(*way)) for way in ((reader, back), (there, writer))]
+        self._commands_left = -1
+        if not self.is_kind and self._chance.random() < 0.5:
+            self._left, self._commands_left = 1 << 40, self._chance.randint(1, _MOST_COMMANDS)
+        ways = [
+            asyncio.create_task(self._pass(reader, back, is_client=True)),
+            asyncio.create_task(self._pass(there, writer)),
+        ]
         was_left = -1
         while not self.is_kind and self._left not in (0, was_left):
             was_left = self._left
@@ -76,11 +83,16 @@ class Cutter:
             # A reset, or an end as if all were said.
             end.transport.abort() if self._chance.random() < 0.5 else end.close()
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_client: bool = False
+    ) -> None:
         with suppress(OSError):
             while self._left and (piece := await reader.read(4096)):
                 part = piece[: self._left]
                 self._left -= len(part)
+                self._commands_left -= is_client
+                if self._commands_left == 0:
+                    self._left = 0  # the server gets it, and nobody its answer
                 writer.write(part)
                 await writer.drain()
 

@@ -186,9 +186,9 @@ async def test_pop3_lists_fetches_and_deletes() -> None:
         open_mailbox(Pop3Session, aim(port), AddressPolicy()) as mailbox,
     ):
         assert await mailbox.do(Pop3Session.list_uids) == {"aaa": 1, "bbb": 2}
-        whole = await mailbox.do(Pop3Session.fetch, 1, "aaa", 10_000)
+        whole = await mailbox.do(Pop3Session.fetch, 1, 10_000)
         assert (whole.raw, whole.is_whole) == (MAIL, True)
-        head = await mailbox.do(Pop3Session.fetch, 1, "aaa", 100)
+        head = await mailbox.do(Pop3Session.fetch, 1, 100)
         assert (head.raw, head.is_whole) == (b"Subject: Faktura\r\n\r\n", False)
         assert head.size_bytes == len(MAIL)
         await mailbox.do(Pop3Session.delete, 1)
@@ -231,6 +231,6 @@ async def test_what_a_pop3_server_does_wrong_has_a_cause(
 ) -> None:
     async with serve(POP3 | change, greeting, is_pop3=True) as (port, _):
         failed = await fail(
-            Pop3Session, aim(port), (Pop3Session.list_uids,), (Pop3Session.fetch, 1, "aaa", 10_000)
+            Pop3Session, aim(port), (Pop3Session.list_uids,), (Pop3Session.fetch, 1, 10_000)
         )
     assert (failed.cause, failed.step) == (cause, step), failed.detail
