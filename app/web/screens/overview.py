@@ -10,6 +10,8 @@ from sqlalchemy.engine import Connection
 from app.accounts.caller import Caller
 from app.configuration.load import find_account
 from app.configuration.model import GLOBAL
+from app.inbox.census import Open, count_open
+from app.inbox.standing import Box, list_boxes
 from app.outbox.census import read_readiness
 from app.outbox.figures import (
     GROUPS,
@@ -24,6 +26,7 @@ from app.outbox.figures import (
 )
 from app.outbox.forecast import Line, forecast
 from app.outbox.health import RECOVERY
+from app.web.screens.config import name_account
 from app.web.screens.scope import parse_scope
 from app.web.visit import TheVisit
 from app.web.words import mark
@@ -54,7 +57,7 @@ LABELS = {"sent": mark("sent"), "waiting": mark("waiting"), "failed": mark("fail
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """All that the page shows, read at one moment."""
+    """All that the page shows, read at one moment. unread: mailboxes that cannot be read."""
 
     is_set_up: bool
     workers: int
@@ -64,6 +67,8 @@ class Overview:
     held: list[str]
     failed: int
     days: list[Day]
+    came: Open
+    unread: list[Box]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,7 @@ async def show_overview(visit: TheVisit) -> Response:
         at=visit.at,
         recovery=RECOVERY,
         parse_scope=parse_scope,
+        name_account=name_account,
         chart={"width": WIDTH, "height": HEIGHT, "step": WIDTH / _DAYS, "bar": BAR},
     )
 
@@ -131,4 +137,6 @@ def _read(tx: Connection, caller: Caller, bounds: Sequence[datetime], at: dateti
         held=list_held_reasons(tx, caller) if any(each.status == "held" for each in queue) else [],
         failed=count_since(tx, caller, GROUPS["failed"], at - _FAILED_FOR),
         days=count_days(tx, caller, bounds),
+        came=count_open(tx, caller),
+        unread=list_boxes(tx, caller, only_failing=True),
     )
