@@ -12,10 +12,12 @@ from urllib.parse import parse_qs
 
 from fastapi import Depends, Request
 
+from app.db import new_id
 from app.errors import Denied, Fault, Malformed, Unsupported
 from app.web.visit import Guest, TheGuest
 
 CSRF = "csrf"
+ONCE = "once"
 _MOST_FIELDS = 1000
 _MOST_BYTES = 2 * 1024 * 1024  # a CA file and a template are far below
 
@@ -100,6 +102,24 @@ async def read_form(request: Request, guest: TheGuest) -> Form:
 
 
 TheForm = Annotated[Form, Depends(read_form)]
+
+
+def issue_id(guest: Guest) -> str:
+    """Return a fresh id, signed for this session: what a form makes gets it, however often it comes."""
+    fresh = new_id(guest.at)
+    return f"{fresh}.{_sign(fresh, guest)}"
+
+
+def read_issued_id(form: Form, guest: Guest) -> str:
+    """Return the id that the form was issued with; a fresh one where that is none of this session."""
+    issued, _, signature = form.get(ONCE).partition(".")
+    is_ours = hmac.compare_digest(signature.encode(), _sign(issued, guest).encode())
+    return issued if is_ours else new_id(guest.at)
+
+
+def _sign(issued: str, guest: Guest) -> str:
+    key = guest.session.csrf.encode()
+    return hmac.new(key, f"once:{issued}".encode(), "sha256").hexdigest()[:32]
 
 
 def require_token(form: Form, guest: Guest) -> None:

@@ -284,3 +284,37 @@ async def test_a_test_of_an_account_tries_that_account(signed_in, group):
     answer = await browser.submit(path, f"{path}/test", **fields)
     assert answer.status_code == 200, answer.text
     assert "It failed at:" in answer.text
+
+
+async def test_a_button_that_is_pressed_twice_makes_one_account(signed_in, client, as_role):
+    browser = await signed_in("admin")
+    await client.put("/config/global", json=GLOBAL, headers=as_role("admin"))
+    page = read_page(await browser.get("/ui/accounts/new"))
+    once = page.css_first("form#config input[name=once]").attributes["value"]
+    fields = {"name": "Windykacja", "once": once}
+    first, second = [
+        await browser.submit("/ui/accounts/new", "/ui/accounts/new", **fields) for _ in range(2)
+    ]
+    assert first.status_code == second.status_code == 303
+    assert first.headers["location"] == second.headers["location"]
+    path = first.headers["location"]
+    await browser.submit(path, f"{path}/default")
+    third = await browser.submit("/ui/accounts/new", "/ui/accounts/new", **fields)
+    assert third.headers["location"] == path
+    found = (await client.get("/accounts?q=Windykacja", headers=as_role("admin"))).json()["data"]
+    assert [each["version"] for each in found] == [1]
+
+
+async def test_a_form_of_another_session_makes_an_account_of_its_own(signed_in, client, as_role):
+    await client.put("/config/global", json=GLOBAL, headers=as_role("admin"))
+    admin, anna = await signed_in("admin"), await signed_in("anna")
+    page = read_page(await admin.get("/ui/accounts/new"))
+    once = page.css_first("form#config input[name=once]").attributes["value"]
+    made = {
+        (await browser.submit("/ui/accounts/new", "/ui/accounts/new", once=each)).headers[
+            "location"
+        ]
+        for browser, each in ((admin, once), (anna, once), (anna, f"{once[:26]}."), (anna, "żółć"))
+    }
+    assert len(made) == 4
+    assert f"/ui/accounts/{once[:26]}" in made

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from app.accounts.people import Person, find_wrong_in_user_id, list_people, read_person
 from app.configuration import password as passwords
 from app.configuration import switch
-from app.configuration.load import ACCOUNTS, find_account, read_account
+from app.configuration.load import ACCOUNTS, find_account, load_account, read_account
 from app.configuration.model import (
     ACCOUNT_SCOPE,
     DEFAULT_PORTS,
@@ -25,12 +25,12 @@ from app.configuration.remove import delete_configuration
 from app.configuration.rights import require_reader
 from app.configuration.save import Save, put_configuration
 from app.configuration.tables import account
-from app.db import new_id, now
+from app.db import now
 from app.errors import Conflict, Fault, Notice, Refused, Stale
 from app.outbox.follow import configuration_changed, configuration_removed
 from app.outbox.health import Health, name_state, read_health
 from app.web.faults import say, say_all
-from app.web.form import Filled, Form, TheForm, place_faults
+from app.web.form import Filled, Form, TheForm, issue_id, place_faults, read_issued_id
 from app.web.screens.config_answers import count_minutes
 from app.web.screens.config_fields import POINTERS, fill_form, read_document_form
 from app.web.screens.config_groups import find_open
@@ -154,9 +154,11 @@ async def save_config(visit: TheVisit, scope: WriteScope, form: TheForm) -> Resp
             fault = Fault("/holder", "invalid_user", wrong)
             error = Refused(wrong, faults=[fault])
             return render_config(visit, view, refill(visit, form, error), status=error.status)
-        target = Scope(f"{ACCOUNT_SCOPE}{new_id(visit.at)}", holder)
+        target = Scope(f"{ACCOUNT_SCOPE}{read_issued_id(form, visit)}", holder)
 
     def check_version(version: int) -> None:
+        if scope.is_new and version:
+            raise Conflict("This account was made already.", code="made_already")
         if known and known != str(version):
             raise Stale("It was changed since you opened it; load it again and repeat your change.")
 
@@ -172,6 +174,9 @@ async def save_config(visit: TheVisit, scope: WriteScope, form: TheForm) -> Resp
     notices: list[Notice] = []
 
     def run(tx: Connection) -> StoredAccount:
+        made = load_account(tx, target.name.removeprefix(ACCOUNT_SCOPE)) if scope.is_new else None
+        if made is not None:
+            check_version(made.version)
         saved = put_configuration(
             tx, save, raw, activate="activate" in form, apply_to_everyone="everyone" in form
         )
@@ -185,6 +190,10 @@ async def save_config(visit: TheVisit, scope: WriteScope, form: TheForm) -> Resp
     except Stale as error:
         filled = Filled(form.values(), {"": say(visit, error.code, error.detail)})
         return render_config(visit, view, filled, status=error.status)
+    except Conflict as error:  # the button was pressed twice
+        if error.code != "made_already":
+            raise
+        return visit.go(target.path, done=visit._("Saved."))
     return visit.go(
         target.path,
         done=visit._("Saved."),
@@ -300,6 +309,7 @@ def render_config(
         note=note,
         revealed=revealed,
         is_writer=is_writer,
+        once=issue_id(visit) if view.scope.is_new else "",
         may_reveal=bool(stored and stored.password_owner == visit.caller.owner_id),
         opened=find_open(
             form,
