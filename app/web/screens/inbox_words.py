@@ -38,12 +38,12 @@ _STATUSES: Mapping[str, str] = {
     "2.3": mark("The message is too large for this mailbox."),
     "2": mark("The mailbox does not take it."),
     "3.4": mark("The message is too large for the receiver's server."),
-    "3": mark("The receiver's mail system has a trouble of its own."),
+    "3": mark("The receiver's mail system has trouble of its own."),
     "4.7": mark("The server tried for as long as it does, and gave up."),
     "4": mark("The receiver's server cannot be reached."),
     "5": mark("The servers did not understand each other."),
     "6": mark("The receiver's server cannot take a message of this form."),
-    "7": mark("The receiver's server lets it not in: by a rule, or because it takes it for unwanted."),
+    "7": mark("The receiver's server does not let it in: a rule forbids it, or it takes it for unwanted."),
 }  # fmt: skip
 _DISPOSITIONS: Mapping[str, str] = {
     "displayed": mark("It was shown to somebody. That does not say that it was read."),
