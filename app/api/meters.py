@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from app.outbox.census import Census
+from app.api.gauges import Count
 
 _METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}  # HEAD counts as GET
 _BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
@@ -13,7 +13,7 @@ class Meters:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.census: tuple[float, Census] | None = None  # when it was taken (monotonic), and it
+        self.count: tuple[float, Count] | None = None  # when it was taken (monotonic), and it
         self.database_errors = Counter(
             "awizo_database_errors",
             "Requests answered 503 because the database was away, busy or full.",

@@ -5,29 +5,27 @@ local, so a request that carries any forwarding header never counts as local, wh
 A proxy that adds none of them must not pass ``/metrics`` on (``docs/operating.md``).
 """
 
-from collections.abc import Iterator
 from ipaddress import ip_address
 from time import monotonic
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 from pydantic import BaseModel, Field
 
 from app.api.body import Route, ShownInstant
 from app.api.gate import TheOffice
+from app.api.gauges import Count, Gauges, take_count
 from app.api.meters import Meters
 from app.api.problem import make_problem
 from app.api.sign_in import TheCaller, identify
 from app.errors import Unavailable
-from app.outbox.census import Census, Readiness, read_readiness, take_census
+from app.outbox.census import Readiness, read_readiness
 from app.outbox.office import Office
 from app.templates_engine.parse import MAX_TEMPLATE_BYTES
 
 router = APIRouter(route_class=Route, tags=["state"])
 
-_CENSUS_KEPT_S = 10.0
+_COUNT_KEPT_S = 10.0
 _FORWARDING = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
                "x-real-ip", "via", "cf-connecting-ip", "true-client-ip")  # fmt: skip
 
@@ -161,7 +159,7 @@ async def show_metrics(request: Request, office: TheOffice) -> Response:
         (await identify(request)).require("admin")
     meters: Meters = request.app.state.meters
     registry = CollectorRegistry()
-    registry.register(_Gauges(await _count(office, meters), office.settings.delivery))
+    registry.register(Gauges(await _count(office, meters), office.settings.delivery))
     return Response(
         generate_latest(meters.registry) + generate_latest(registry),
         media_type="text/plain; version=0.0.4; charset=utf-8",
@@ -179,57 +177,16 @@ def _is_local(request: Request) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
-async def _count(office: Office, meters: Meters) -> Census | None:
+async def _count(office: Office, meters: Meters) -> Count | None:
     """Return the counts, at most some seconds old; None while the database is away."""
-    kept = meters.census
-    if kept is None or monotonic() - kept[0] > _CENSUS_KEPT_S:
+    kept = meters.count
+    if kept is None or monotonic() - kept[0] > _COUNT_KEPT_S:
         try:
-            kept = meters.census = (monotonic(), await office.db.read(take_census))
+            kept = meters.count = (monotonic(), await office.db.read(take_count))
         except Unavailable:
             meters.database_errors.inc()
             return None
     return kept[1]
-
-
-class _Gauges(Collector):
-    """What the database says, as one collector."""
-
-    def __init__(self, census: Census | None, delivery: str) -> None:
-        self._census = census
-        self._delivery = delivery
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield every gauge."""
-        census = self._census
-        yield _gauge("awizo_database_up", "Whether the database answers.", int(census is not None))
-        delivery = GaugeMetricFamily("awizo_delivery", "AWIZO_DELIVERY.", labels=["mode"])
-        delivery.add_metric([self._delivery.partition(":")[0]], 1)
-        yield delivery
-        if census is None:
-            return
-        for name, help_text, label, counts in (
-            ("awizo_recipients", "Recipients of unfinished messages.", "state", census.recipients),
-            ("awizo_messages", "Messages in the database.", "status", census.messages),
-        ):
-            family = GaugeMetricFamily(name, help_text, labels=[label])
-            for value, count in sorted(counts.items()):
-                family.add_metric([value], count)
-            yield family
-        found = census.readiness
-        yield _gauge("awizo_workers", "Workers heard of lately.", found.workers_alive)
-        yield _gauge(
-            "awizo_oldest_due_seconds", "How long mail has been due at most.", found.oldest_due_s
-        )
-        if found.worker_silent_s is not None:
-            yield _gauge(
-                "awizo_worker_heartbeat_age_seconds",
-                "Since a worker was last heard of.",
-                found.worker_silent_s,
-            )
-
-
-def _gauge(name: str, help_text: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, help_text, value=value)
 
 
 def _say_what_lacks(found: Readiness) -> str:

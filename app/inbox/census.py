@@ -1,4 +1,4 @@
-"""How much of what came in still wants somebody, for those who may read it."""
+"""How much of what came in still wants somebody, for those who may read it; how mailboxes are doing."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,9 @@ from sqlalchemy import TextClause, func, select
 from sqlalchemy.engine import Connection
 
 from app.accounts.caller import Caller
+from app.db import now
 from app.inbox.reach import may_read
-from app.inbox.tables import UNANSWERED, UNMATCHED, incoming
+from app.inbox.tables import UNANSWERED, UNMATCHED, incoming, mailbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,16 @@ class Open:
 
     answers: int
     unmatched: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mailboxes:
+    """failing: those whose last look failed. oldest_sync_s: since the one read longest ago was read;
+    None where none was ever."""
+
+    collected: int
+    failing: int
+    oldest_sync_s: float | None
 
 
 def count_open(tx: Connection, caller: Caller) -> Open:
@@ -27,3 +38,13 @@ def count_open(tx: Connection, caller: Caller) -> Open:
         return tx.scalar(query.where(condition, is_theirs)) or 0
 
     return Open(count(UNANSWERED), count(UNMATCHED))
+
+
+def count_mailboxes(tx: Connection) -> Mailboxes:
+    """Count the mailboxes that are collected."""
+    failing = func.count().filter(mailbox.c.failures > 0)
+    collected, failed, oldest = tx.execute(
+        select(func.count(), failing, func.min(mailbox.c.synced_at))
+    ).one()
+    age_s = None if oldest is None else max(0.0, (now(tx) - oldest).total_seconds())
+    return Mailboxes(collected, failed, age_s)

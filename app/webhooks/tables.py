@@ -86,13 +86,13 @@ Index(
     sqlite_where=_WAITING,
     postgresql_where=_WAITING,
 )
-_GIVEN_UP = text("state = 'given_up'")
+GIVEN_UP = text("state = 'given_up'")
 Index(
     "ix_webhook_delivery_given_up",
     webhook_delivery.c.webhook_id,
     webhook_delivery.c.id,
-    sqlite_where=_GIVEN_UP,
-    postgresql_where=_GIVEN_UP,
+    sqlite_where=GIVEN_UP,
+    postgresql_where=GIVEN_UP,
 )
 Index("ix_webhook_delivery_log", webhook_delivery.c.webhook_id, webhook_delivery.c.id)
 Index("ix_webhook_delivery_event", webhook_delivery.c.event_number)

@@ -2,8 +2,16 @@
 
 import httpx
 import pytest
+from sqlalchemy import func, select
 
+from app.inbox.mailboxes import claim, enroll, note_failed, note_synced
+from app.inbox.take import take, understand
 from app.outbox.beat import beat
+from app.webhooks.queue import load
+from app.webhooks.tables import webhook, webhook_delivery
+from tests.rooms.inbox.letters import tell, write_dsn
+from tests.rooms.outbox.desk import configure
+from tests.rooms.webhooks.carrying import happen, make_webhook
 
 pytestmark = pytest.mark.anyio
 
@@ -47,6 +55,45 @@ async def test_queue_workers_and_requests_are_counted(client, office, as_role):
     for gauge in ("awizo_worker_heartbeat_age_seconds", "awizo_oldest_due_seconds"):
         [value] = [line.split()[1] for line in lines if line.startswith(f"{gauge} ")]
         assert 0 <= float(value) < 60
+
+
+async def test_mailboxes_incoming_mail_and_webhooks_are_counted(client, office, as_role):
+    account = await configure(
+        office,
+        config={"incoming": {"host": "imap.firma.example", "username": "x", "password": "y"}},
+    )
+    await office.db.write(enroll)
+    held = await office.db.write(claim, account, "test.1")
+    assert await office.db.write(note_synced, held, None)
+    report = write_dsn(tell("failed", "nobody@klient.example"))
+    batch = [understand("1:1", report, len(report))]
+    await office.db.write(take, office.vault, held, batch, is_renumbered=False)
+    gone = await make_webhook(office, "https://127.0.0.1/gone")
+    off = webhook.update().where(webhook.c.id == gone).values(enabled=False, disabled_reason="gone")
+    await office.db.write(lambda tx: tx.execute(off))
+    await make_webhook(office, "https://127.0.0.1/hook")
+    await happen(office, "inbox.unread")
+    await happen(office, "inbox.unread")
+    await office.db.write(load, "test.1")
+    given_up = webhook_delivery.c.id == select(func.min(webhook_delivery.c.id)).scalar_subquery()
+    end = webhook_delivery.update().where(given_up)
+    ended = {"state": "given_up", "due_at": None, "claimed_by": None, "lease_until": None}
+    await office.db.write(lambda tx: tx.execute(end.values(ended)))
+    await office.db.write(note_failed, held, "timeout", "…")
+    lines = (await client.get("/metrics")).text.splitlines()
+    for line in (
+        "awizo_mailboxes 1.0",
+        "awizo_mailboxes_failing 1.0",
+        'awizo_incoming_unhandled{kind="answer"} 0.0',
+        'awizo_incoming_unhandled{kind="report"} 1.0',
+        'awizo_webhook_deliveries{state="given_up"} 1.0',
+        'awizo_webhook_deliveries{state="waiting"} 1.0',
+        "awizo_webhooks_disabled 1.0",
+    ):
+        assert line in lines
+    name = "awizo_mailbox_oldest_sync_age_seconds "
+    [age] = [line.removeprefix(name) for line in lines if line.startswith(name)]
+    assert 0 <= float(age) < 60
 
 
 async def test_made_up_methods_do_not_grow_the_metrics(client):
