@@ -115,6 +115,7 @@ WORDS: Mapping[str, str] = {
     "columns_missing": mark("The first line has to name the columns, address among them."),
     "unknown_column": mark("The first line names a column that is not known."),
     "wrong_cells": mark("This line has more or fewer cells than the first one."),
+    "other_domain": mark("The domain names a server that is not part of it; make sure that it is yours before you give it a password."),
     "invalid_url": mark("This is no address such as https://erp.firma.example/awizo, in letters without accents."),
     "credentials_in_url": mark("No user name or password stands in the address; the receiver verifies the signature."),
     "insecure_url": mark("Plain http is for addresses of your own network; use https."),

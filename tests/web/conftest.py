@@ -6,9 +6,10 @@
 """
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -20,14 +21,15 @@ from app.accounts.keys import create_key
 from app.main import create_app
 from app.outbox.office import Office, open_office
 from app.settings import Settings
-from tests.doors.conftest import as_role, client, clock, keys, office, service, settings
+from tests.doors.conftest import as_role, client, clock, keys, office, service
+from tests.doors.name_server import Zone, serve_names
 from tests.web.chromium import CHROMIUM, FLAGS, serve
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser as PlaywrightBrowser
     from playwright.sync_api import Page
 
-__all__ = ["as_role", "client", "clock", "keys", "office", "service", "settings"]
+__all__ = ["as_role", "client", "clock", "keys", "office", "service"]
 
 SignedIn = Callable[[str], Awaitable["Browser"]]
 _CSRF = re.compile(r'name="csrf" value="([^"]+)"')
@@ -57,6 +59,24 @@ class Browser(httpx.AsyncClient):
 def database_url(sqlite_url: str) -> str:
     """One engine: the rooms' tests run on both."""
     return sqlite_url
+
+
+@pytest.fixture(scope="session")
+def zone() -> Iterator[tuple[Zone, tuple[str, int]]]:
+    """What the name server knows, at first nothing, and where it answers."""
+    zone = Zone()
+    with serve_names(zone) as server:
+        yield zone, server
+
+
+@pytest.fixture
+def settings(
+    database_url: str, tmp_path: Path, zone: tuple[Zone, tuple[str, int]]
+) -> Iterator[Settings]:
+    """The settings of the service under test: nobody else's name server is asked."""
+    known, server = zone
+    yield Settings(data_dir=tmp_path / "data", database_url=database_url, dns_server=server)
+    known.records = ()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from app.outbox.tables import worker
 from app.settings import read_version
 
 pytestmark = pytest.mark.anyio
-ADMINS_ONLY = ["/ui/keys", "/ui/audit", "/ui/system", "/ui/start", "/ui/start/done"]
+ADMINS_ONLY = ["/ui/keys", "/ui/webhooks", "/ui/audit", "/ui/system", "/ui/start", "/ui/start/done"]
 SERVER = {
     "smtp.host": "smtp.firma.example", "smtp.connection": "ssl_tls", "smtp.port": "465",
     "smtp.tls_verify": "on",
@@ -98,6 +98,33 @@ async def test_the_first_run_finds_the_server(signed_in, address, provider, host
     assert (fields["smtp.host"], fields["smtp.port"]) == (host, port)
     assert said in answer.text
     assert fields["sender.name"] == ("Firma" if "Firma <" in address else "")
+
+
+@pytest.mark.parametrize(
+    ("records", "stored", "host", "username", "said"),
+    [
+        ([("_submissions._tcp.firma.example", "SRV", ["0 1 465 poczta.firma.example."])], None,
+         "poczta.firma.example", "jan@firma.example", "names its mail server itself"),
+        ([("_submissions._tcp.firma.example", "SRV", ["0 1 465 poczta.obca.example."])], None,
+         "poczta.obca.example", "jan@firma.example", "make sure that it is yours"),
+        ([("firma.example", "MX", ["0 mx1.mail.ovh.net."])], None,
+         "ssl0.ovh.net", "jan@firma.example", "Found: OVH"),
+        ([], {"smtp": {"host": "mail.firma.example"}, "username": "local_part"},
+         "mail.firma.example", "jan", "stored for this e-mail domain"),
+        ([], None, "smtp.firma.example", "jan@firma.example", "this is the usual name"),
+    ],
+)  # fmt: skip
+async def test_the_first_run_asks_whoever_the_api_would_ask(
+    signed_in, client, as_role, zone, records, stored, host, username, said
+):
+    zone[0].records = records
+    if stored:
+        await client.put("/domains/firma.example", json=stored, headers=as_role("admin"))
+    browser = await signed_in("admin")
+    answer = await browser.submit("/ui/start", "/ui/start", address="jan@firma.example")
+    fields = dict(re.findall(r'<input[^>]*name="([\w.]+)"[^>]* value="([^"]*)"', answer.text))
+    assert (fields["smtp.host"], fields["smtp.username"]) == (host, username)
+    assert said in answer.text
 
 
 async def test_the_first_run_asks_again_for_an_address_that_is_none(signed_in):

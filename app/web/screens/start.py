@@ -1,24 +1,21 @@
 """The first run: an address, the server guessed from it, tried, saved; then what comes next."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy.engine import Connection
 
+from app.configuration.autoconfig import Guess, Origin, Proposed, guess_servers, read_email
+from app.configuration.find_domain import find_domain
 from app.configuration.load import find_account
 from app.configuration.model import GLOBAL, StoredAccount
 from app.configuration.provider_data import PROVIDERS, Provider
-from app.configuration.providers import (
-    find_provider,
-    guess_server,
-    name_login,
-    read_provider,
-    write_advice,
-)
+from app.configuration.providers import name_login, read_provider, write_advice
 from app.configuration.save import Save, patch_configuration, put_configuration
-from app.errors import AwizoError, Refused
-from app.mime.address import parse_mailbox
+from app.errors import AwizoError, Notice, Refused
+from app.mime.address import Mailbox
 from app.outbox.probe import probe
 from app.web.faults import say
 from app.web.form import Filled, Form, TheForm
@@ -27,9 +24,18 @@ from app.web.screens.config_fields import read_document_form
 from app.web.screens.probe import mend, place_errors, read_wanted, show_report, stream_probe
 from app.web.screens.scope import Scope
 from app.web.visit import TheVisit, Visit
+from app.web.words import mark
+from app.wire.service_records import NameServer
 
 router = APIRouter()
 _PATH = "/ui/start"
+_ORIGINS: Mapping[Origin | None, str] = {
+    "domain": mark("Found: the settings that are stored for this e-mail domain."),
+    "srv": mark("Found: the domain names its mail server itself (DNS)."),
+    "guess": mark(
+        "Nothing is known of this domain, so this is the usual name; the test shows whether it is right."
+    ),
+}
 
 
 @router.get("/start")
@@ -44,22 +50,27 @@ async def show_start(visit: TheVisit) -> Response:
 async def guess(visit: TheVisit, form: TheForm) -> Response:
     """Propose the server that sends for the address."""
     visit.caller.require("admin")
-    mailbox, _ = parse_mailbox(form.get("address"), "/address")
-    if mailbox is None:
+    try:
+        mailbox = read_email(form.get("address"))
+    except Refused:
         wrong = {"address": visit._("Write a whole mail address, such as faktury@firma.example.")}
         return _ask(visit, Filled(form.values(), wrong), status=422)
-    chosen = read_provider(form.get("provider"))
-    provider = chosen or find_provider(mailbox.address) or guess_server(mailbox.address)
+    provider, notices = read_provider(form.get("provider")), list[Notice]()
+    if provider is not None:
+        server = _propose(provider, mailbox)
+    else:
+        found = await _look_up(visit, mailbox)
+        server, provider, notices = found.smtp, found.provider, list(found.notices)
     values = {
         "sender.address": mailbox.address,
         "sender.name": mailbox.name or form.get("name").strip(),
-        "smtp.host": provider.smtp.host,
-        "smtp.port": str(provider.smtp.port),
-        "smtp.connection": provider.smtp.connection,
-        "smtp.username": name_login(provider, mailbox.address) or "",
-        "provider": provider.id,
+        "smtp.host": server.host,
+        "smtp.port": str(server.port),
+        "smtp.connection": server.connection,
+        "smtp.username": server.username or "",
+        "provider": provider.id if provider else "",
     }
-    return _show(visit, Filled(values), provider)
+    return _show(visit, Filled(values), provider, origin=server.origin, notices=notices)
 
 
 @router.post("/start/test")
@@ -131,6 +142,23 @@ def _read(form: Form) -> dict[str, Any]:
     return {name: raw[name] for name in ("smtp", "sender") if name in raw}
 
 
+def _propose(provider: Provider, mailbox: Mailbox) -> Proposed:
+    server, login = provider.smtp, name_login(provider, mailbox.address)
+    return Proposed(server.host, server.port, server.connection, login, provider.auth, "provider")
+
+
+async def _look_up(visit: Visit, mailbox: Mailbox) -> Guess:
+    """Return what ``GET /autoconfig`` says, after 3 s at most."""
+    stored = await visit.office.db.read(find_domain, mailbox.domain)
+    server = visit.office.settings.dns_server
+    return await guess_servers(
+        mailbox,
+        stored,
+        visit.office.policy(any_port=True),
+        NameServer(*server) if server else None,
+    )
+
+
 def _ask(visit: Visit, form: Filled, *, is_set_up: bool = False, status: int = 200) -> Response:
     providers = [("", visit._("Find it from the address"))]
     providers += [(each.id, each.name) for each in PROVIDERS]
@@ -145,6 +173,8 @@ def _show(
     provider: Provider | None,
     *,
     report: dict[str, Any] | None = None,
+    origin: Origin | None = None,
+    notices: Sequence[Notice] = (),
     status: int = 200,
 ) -> Response:
     advice = write_advice(provider) if provider else None
@@ -155,6 +185,9 @@ def _show(
         provider=provider,
         advice=advice[visit.language] if advice else "",
         report=report,
+        origin=visit._(_ORIGINS[origin]) if origin in _ORIGINS else "",
+        is_guess=origin == "guess",
+        warnings=[say(visit, each.code, each.detail) for each in notices],
         step=2,
         **WORDS,
     )
