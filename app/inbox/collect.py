@@ -9,14 +9,15 @@ here already is known by what it is. ``check`` counts what is unread and stores 
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from app.configuration.model import IncomingSettings
 from app.inbox.mailboxes import (
     Claim,
     name_target,
+    note_choice,
     note_position,
     note_synced,
     note_uidls,
@@ -29,6 +30,7 @@ from app.outbox.office import Office
 from app.wire.imap_folder import Found, ImapFolder, Numbering
 from app.wire.mailbox import Mailbox
 from app.wire.pop3 import Pop3Session
+from app.wire.steps import SessionFailed
 
 T = TypeVar("T")
 BATCH = 20
@@ -91,21 +93,29 @@ class Collecting:
             await self._note_unread(len(unread))
             return
         numbering = self._follow(found)
-        begins = numbering != self._numbering or self._synced_at is None
+        is_first = self._numbering is None or self._synced_at is None
+        begins = is_first or numbering != self._numbering
         if wish.after == "delete":
             await self._finish_deleting(mailbox, numbering, 0 if begins else self._last_uid)
         if begins:
-            uids, place = await self._begin(mailbox, numbering)
+            uids, place = await self._begin(mailbox, numbering, is_first)
         else:
             uids = await mailbox.do(ImapFolder.list_uids, after=self._last_uid)
             place = max([self._last_uid, *uids])
+        withheld: list[int] = []
         for start in range(0, len(uids), BATCH):
             part = uids[start : start + BATCH]
-            await self._take_part(mailbox, numbering, part, is_renumbered=begins)
-            if not begins:
+            withheld += await self._take_part(mailbox, numbering, part, is_renumbered=begins)
+            if not begins and not withheld:
                 await self._keep_place(numbering, part[-1])
+        if withheld:  # most often somebody moved it away
+            there = await mailbox.do(ImapFolder.list_uids, after=withheld[0] - 1)
+            withheld = sorted({*withheld} & {*there})
+            place = min([place, *(uid - 1 for uid in withheld)])
         self._numbering, self._last_uid = numbering, place
         await self._note_synced((numbering, place))
+        if withheld:
+            _complain([str(uid) for uid in withheld])
 
     def _follow(self, found: Numbering) -> int:
         """Name the numbering of the UIDs: the UIDVALIDITY and, above its bits, how often it went back.
@@ -118,12 +128,14 @@ class Collecting:
         went_back = 0 < found.next_uid <= self._last_uid
         return kept + (went_back << _UIDVALIDITY_BITS)
 
-    async def _begin(self, mailbox: Mailbox[ImapFolder], numbering: int) -> tuple[list[int], int]:
+    async def _begin(
+        self, mailbox: Mailbox[ImapFolder], numbering: int, is_first: bool
+    ) -> tuple[list[int], int]:
         """Choose what is taken at first, or of a folder numbered anew; and the place after it."""
         # Asked first: what comes meanwhile is looked at again.
         there = await mailbox.do(ImapFolder.list_uids)
         place = there[-1] if there else 0
-        if self._synced_at is not None:
+        if self._synced_at is not None and not is_first:
             since = self._synced_at.date() - _RECREATED
             return await mailbox.do(ImapFolder.list_uids, since=since), place
         is_chosen = numbering == self._numbering
@@ -134,7 +146,7 @@ class Collecting:
         )
         if not is_chosen:
             found = _take_last(found, self._wish.last)
-            await self._keep_place(numbering, found[0] - 1 if found else place)
+            await self._keep_choice(numbering, found[0] - 1 if found else place)
         return found, place
 
     async def _finish_deleting(
@@ -149,7 +161,8 @@ class Collecting:
 
     async def _take_part(
         self, mailbox: Mailbox[ImapFolder], numbering: int, uids: list[int], is_renumbered: bool
-    ) -> None:
+    ) -> list[int]:
+        """Store and touch; return those that the server did not give, which are left alone."""
         names = {self._name(f"{numbering}:{uid}"): uid for uid in uids}
         known = await self._office.db.read(find_known, self._held.account_id, names)
         fresh = [name for name in names if name not in known]
@@ -157,15 +170,24 @@ class Collecting:
         async def fetch(name: str) -> Found | None:
             return await mailbox.do(ImapFolder.fetch, names[name], self._wish.largest_bytes)
 
-        await self._store(fresh, fetch, is_renumbered)
-        if self._wish.after == "seen":
-            await mailbox.do(ImapFolder.mark_seen, uids)
-        elif self._wish.after == "delete":
-            await mailbox.do(ImapFolder.delete, uids)
+        withheld = await self._store(fresh, fetch, is_renumbered)
+        stored = [uid for name, uid in names.items() if name not in withheld]
+        if stored and self._wish.after == "seen":
+            await mailbox.do(ImapFolder.mark_seen, stored)
+        elif stored and self._wish.after == "delete":
+            await mailbox.do(ImapFolder.delete, stored)
+        return [names[name] for name in withheld]
 
     async def _keep_place(self, numbering: int, last_uid: int) -> None:
         self._numbering, self._last_uid = numbering, last_uid
         await self._office.db.write(note_position, self._held, numbering, last_uid)
+
+    async def _keep_choice(
+        self, numbering: int, last_uid: int = 0, left_out: Sequence[str] = ()
+    ) -> None:
+        """Write what was chosen at first; it is the first time until all of that is taken."""
+        self._numbering, self._last_uid, self._synced_at = numbering, last_uid, None
+        await self._office.db.write(note_choice, self._held, numbering, last_uid, left_out)
 
     # POP3
 
@@ -181,26 +203,31 @@ class Collecting:
             new = [uid for uid in listed if uid not in seen]
             # Of what is listed nothing was seen: the first time, another server, all was deleted.
             is_renumbered = len(new) == len(listed)
-            if self._numbering is None and self._synced_at is None:
+            if self._numbering is None and not seen:
                 chosen = _take_last(new, wish.last)
                 left_out, new = new[: len(new) - len(chosen)], chosen
-                await db.write(note_uidls, self._held, left_out, [])
-                await self._keep_place(0, 0)
+                await self._keep_choice(0, left_out=left_out)
 
             async def fetch(name: str) -> Found | None:
                 return await mailbox.do(Pop3Session.fetch, listed[names[name]], wish.largest_bytes)
 
+            withheld: list[str] = []
             for start in range(0, len(new), BATCH):
                 names = {self._name(uid): uid for uid in new[start : start + BATCH]}
                 known = await db.read(find_known, self._held.account_id, names)
                 fresh = [name for name in names if name not in known]
-                await self._store(fresh, fetch, is_renumbered)
+                withheld += [
+                    names.pop(name) for name in await self._store(fresh, fetch, is_renumbered)
+                ]
                 if wish.after == "delete":
                     for uid in names.values():
                         await mailbox.do(Pop3Session.delete, listed[uid])
             await mailbox.do(Pop3Session.quit)
-        await db.write(note_uidls, self._held, new, seen - listed.keys())
+        taken = [uid for uid in new if uid not in withheld]
+        await db.write(note_uidls, self._held, taken, seen - listed.keys())
         await self._note_synced()
+        if withheld:
+            _complain(withheld)
 
     # Both
 
@@ -212,12 +239,15 @@ class Collecting:
         names: list[str],
         fetch: Callable[[str], Awaitable[Found | None]],
         is_renumbered: bool,
-    ) -> None:
-        """Fetch and store, a few megabytes in hand at once."""
+    ) -> list[str]:
+        """Fetch and store, a few megabytes in hand at once; return what the server did not give."""
         batch: list[Taken] = []
+        withheld: list[str] = []
         for position, name in enumerate(names):
             found = await fetch(name)
-            if found is not None:  # gone meanwhile: somebody moved it
+            if found is None:
+                withheld.append(name)
+            else:
                 batch.append(await asyncio.to_thread(understand, name, found.raw, found.size_bytes))
             is_last = position == len(names) - 1
             if batch and (is_last or sum(len(each.raw) for each in batch) > BATCH_BYTES):
@@ -227,6 +257,7 @@ class Collecting:
                 if stored is None:
                     raise LostClaim
                 batch = []
+        return withheld
 
     async def _note_unread(self, unread: int) -> None:
         if self._unread is not None and unread > self._unread:
@@ -244,6 +275,12 @@ class Collecting:
             raise LostClaim
         self._synced_at = synced_at
         self._office.db.ring()
+
+
+def _complain(withheld: Sequence[str]) -> NoReturn:
+    """All else was taken; these are asked for again at the next try."""
+    detail = f"the server does not give {len(withheld)} of its messages: {', '.join(withheld[:5])}"
+    raise SessionFailed("mailbox_refused", "fetch", None, detail)
 
 
 def _take_last(found: list[T], most: int | None) -> list[T]:

@@ -123,6 +123,15 @@ def note_position(tx: Connection, held: Claim, numbering: int, last_uid: int) ->
     tx.execute(update(mailbox).where(_is(held)).values(values))
 
 
+def note_choice(
+    tx: Connection, held: Claim, numbering: int, last_uid: int, left_out: Sequence[str]
+) -> None:
+    """Write what is left out at first: what is below a place, or these messages of POP3."""
+    values = {"uidvalidity": numbering, "last_uid": last_uid, "synced_at": None}
+    tx.execute(update(mailbox).where(_is(held)).values(values))
+    note_uidls(tx, held, left_out, ())
+
+
 def note_uidls(tx: Connection, held: Claim, seen: Sequence[str], gone: Collection[str]) -> None:
     """Write which messages of a POP3 mailbox were looked at, and forget those that are gone."""
     if not holds(tx, held):

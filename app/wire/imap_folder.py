@@ -42,6 +42,9 @@ class ImapFolder(ImapSession):
         """Open a folder."""
         with self.telling("select"):
             answer = self._client.select_folder(folder, readonly=readonly)
+        self._client._imap.untagged_responses.pop(
+            "EXISTS", None
+        )  # from here on it is news: ``wait``
         found, following = answer.get(b"UIDVALIDITY"), answer.get(b"UIDNEXT")
         if not isinstance(found, int):
             raise SessionFailed("protocol_error", "select", None, "the folder has no UIDVALIDITY")
@@ -60,7 +63,6 @@ class ImapFolder(ImapSession):
         unseen: only of mail not read yet. since: only of mail that arrived that day or later.
         deleted: of mail that is marked as deleted and still there, instead of the other.
         """
-        self._client._imap.untagged_responses.pop("EXISTS", None)  # told from here on: ``wait``
         criteria: list[object] = ["UID", f"{after + 1}:*", "DELETED" if deleted else "UNDELETED"]
         criteria += ["UNSEEN"] if unseen else []
         criteria += ["SINCE", since] if since is not None else []
@@ -70,7 +72,15 @@ class ImapFolder(ImapSession):
         return sorted({int(uid) for uid in found if int(uid) > after})
 
     def fetch(self, uid: int, largest_bytes: int) -> Found | None:
-        """Return a message; None where it is gone meanwhile."""
+        """Return a message; None where the server does not give it: gone meanwhile, or damaged."""
+        try:
+            return self._fetch(uid, largest_bytes)
+        except SessionFailed as failed:
+            if failed.cause != "mailbox_refused":
+                raise
+            return None
+
+    def _fetch(self, uid: int, largest_bytes: int) -> Found | None:
         with self.telling("fetch"):
             sizes = self._client.fetch([uid], ["RFC822.SIZE"])
         size = sizes.get(uid, {}).get(b"RFC822.SIZE")
@@ -101,7 +111,7 @@ class ImapFolder(ImapSession):
     def wait(self, seconds: float) -> bool:
         """Wait by IDLE (RFC 2177) until the folder changes; True where it did.
 
-        Also where the server told of it since the last listing: it does not tell twice.
+        Also where the server told of it since ``select``: it does not tell twice.
         """
         imap = self._client._imap
         with self.telling("idle"):

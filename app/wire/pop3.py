@@ -68,8 +68,9 @@ class Pop3Session:
 
         return self._tell("uidl", run)
 
-    def fetch(self, number: int, largest_bytes: int) -> Found:
-        """Return a message, of one that is too large the header."""
+    def fetch(self, number: int, largest_bytes: int) -> Found | None:
+        """Return a message, of one that is too large the header; None where the server does not
+        give it: gone meanwhile, or damaged."""
 
         def run() -> Found:
             size = int(self._say(f"LIST {number}").split()[2])  # +OK 1 120
@@ -79,7 +80,12 @@ class Pop3Session:
             self._say(f"RETR {number}")
             return Found(self._read_lines(2 * size + _LINE_BYTES), size)
 
-        return self._tell("fetch", run)
+        try:
+            return self._tell("fetch", run)
+        except SessionFailed as failed:
+            if failed.cause != "mailbox_refused":
+                raise
+            return None
 
     def delete(self, number: int) -> None:
         """Have a message deleted when the session is closed."""
