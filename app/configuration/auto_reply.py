@@ -129,7 +129,10 @@ def _read_instant(given: object, pointer: str, faults: list[Fault]) -> str | Non
             raise TypeError
         at = datetime.fromisoformat(given.strip())
         if at.tzinfo is not None:
-            return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+            at.astimezone(
+                UTC
+            )  # can overflow; kept is the zone in which it was given: {until} says it
+            return at.isoformat().replace("+00:00", "Z")
     except (TypeError, ValueError, OverflowError):
         detail = "Give a time with its zone: 2026-12-24T00:00:00+01:00."
         faults.append(Fault(pointer, "invalid_time", detail))

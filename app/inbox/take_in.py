@@ -15,6 +15,7 @@ from app.configuration.model import StoredAccount
 from app.db import new_id
 from app.inbox.about import choose_reference, find_about
 from app.inbox.answers import note_answer
+from app.inbox.auto_reply import plan_reply
 from app.inbox.entry import describe, read_answer
 from app.inbox.reports import apply_report
 from app.inbox.tables import incoming, incoming_body
@@ -55,10 +56,12 @@ def take_in(
         "about_id": row.id if row else None,
         "is_verified": is_verified,
         **choose_reference(stored, row, is_report=read.report is not None),
+        **plan_reply(tx, stored, read, at),
     }
     is_repeated = row is not None and _is_known_report(tx, values)
     insert = sqlite.insert if tx.dialect.name == "sqlite" else postgresql.insert
-    if not tx.execute(insert(incoming).values(values).on_conflict_do_nothing()).rowcount:
+    fresh = insert(incoming).values(values).on_conflict_do_nothing().returning(incoming.c.id)
+    if tx.execute(fresh).first() is None:
         return None
     tx.execute(incoming_body.insert().values(incoming_id=values["id"], raw=raw))
     _tell(tx, stored, values, row, at)

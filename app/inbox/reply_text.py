@@ -1,0 +1,95 @@
+"""What an automatic reply says: the account's template, filled with the mail that it answers.
+
+What a stranger wrote is a value, never a template: Jinja's text goes into the message as the value of
+a macro, so that nothing in it is filled again.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from app.configuration.auto_reply import NAMES, AutoReply
+from app.configuration.model import StoredAccount
+from app.configuration.resolve import Resolved
+from app.mime.address import Mailbox
+from app.mime.incoming import Incoming
+from app.mime.outgoing import keep_references
+from app.outbox.office import Office
+from app.outbox.order import Order, Reference
+from app.templates_engine.catalogue import resolve as resolve_macro
+from app.templates_engine.values import DateValue, TextValue, pick_language
+
+_LATEST = timedelta(days=1)  # what has not gone out by then is no answer any more
+_SUBJECT, _BODY = "automatic reply subject", "automatic reply text"
+
+
+async def write_reply(
+    office: Office,
+    stored: StoredAccount,
+    resolved: Resolved,
+    wish: AutoReply,
+    read: Incoming,
+    target: Mailbox,
+    reference: Reference,
+) -> Order:
+    """Return the order that answers a mail. Raises ``Refused`` where Jinja fails, ``Unavailable``."""
+    values = list_values(resolved, wish, read, reference, office.clock())
+    subject, body = wish.heading, wish.body
+    if wish.engine == "jinja":
+        sources = {"subject": subject, "body": body}
+        texts = await office.jinja.render(sources, values)
+        values = {_SUBJECT: " ".join(texts["subject"].split()), _BODY: texts["body"]}
+        subject, body = f"{{{_SUBJECT}}}", f"{{{_BODY}}}"
+    name = read.from_.name if read.from_ is not None else ""
+    return Order(
+        to=(Mailbox(target.address, name),),
+        user=stored.user_id,
+        account=stored.id,
+        subject=subject,
+        body=body,
+        strict_macros=False,
+        macros={resolve_macro(each): TextValue(text) for each, text in values.items()},
+        notifications=(),
+        read_receipt=False,
+        not_after=office.clock() + _LATEST,
+        reference=reference,
+        in_reply_to=next(iter(keep_references((read.message_id,))), None),
+        references=_continue_thread(read),
+        auto_submitted="auto-replied",
+    )
+
+
+def list_values(
+    resolved: Resolved, wish: AutoReply, read: Incoming, reference: Reference, at: datetime
+) -> dict[str, str]:
+    """Return the value of each of ``NAMES``; "" where there is none."""
+    sender, ours = read.from_, resolved.sender
+    language = pick_language(resolved.language)
+    address = sender.address if sender else ""
+    name = sender.name if sender else ""
+    values: dict[str, Any] = {
+        "from": f"{name} <{address}>" if name else address,
+        "from_name": name or address,
+        "from_address": address,
+        "subject": read.subject,
+        "date": DateValue((read.date or at).date()).write(language),
+        "until": _write_moment(wish.until_at, language),
+        "our_name": ours.name or ours.address if ours else "",
+        "our_address": ours.address if ours else "",
+        "reference_type": reference.type or "",
+        "reference_number": reference.number or "",
+    }
+    return {each: values[each] for each in NAMES}
+
+
+def _write_moment(at: datetime | None, language: str) -> str:
+    """Write a day, with the time where it is not midnight, in the zone in which it was given."""
+    if at is None:
+        return ""
+    day = DateValue(at.date()).write(language)
+    return day if (at.hour, at.minute) == (0, 0) else f"{day} {at:%H:%M}"
+
+
+def _continue_thread(read: Incoming) -> tuple[str, ...]:
+    """RFC 5322 §3.6.4: the references of what is answered, then itself."""
+    before = read.references or read.in_reply_to[:1]
+    return keep_references((*before[-20:], read.message_id))
