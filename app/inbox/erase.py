@@ -11,7 +11,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Text, case, cast, delete, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Text,
+    case,
+    cast,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.engine import Connection
 
 from app.accounts import audit
@@ -25,7 +37,7 @@ from app.outbox.erase import erase, erase_quoting
 from app.outbox.rows import ERASED
 from app.outbox.tables import event, message
 
-_BLANK = {
+_BLANK: dict[str, Any] = {
     "message_id": None,
     "in_reply_to": None,
     "subject": "",
@@ -92,7 +104,7 @@ def _find_about(tx: Connection, message_ids: Iterable[str]) -> list[Row[Any]]:
     return found
 
 
-_ROWS = select(
+_ROWS: Select[Any] = select(
     incoming.c.id,
     incoming.c.about_id,
     incoming.c.sender_key,

@@ -38,7 +38,8 @@ class Heard:
 
 @dataclass
 class Receiver:
-    """answers: what is sent back, the last one from then on; None says nothing and holds the line."""
+    """answers: what is sent back, the last one from then on; None says nothing and holds the line.
+    wait_s: before each."""
 
     port: int = 0
     host: str = "127.0.0.1"
@@ -46,6 +47,7 @@ class Receiver:
     answers: list[bytes | None] = field(default_factory=lambda: [OK])
     heard: list[Heard] = field(default_factory=list)
     dialled: int = 0
+    wait_s: float = 0
 
     @property
     def url(self) -> str:
@@ -67,6 +69,7 @@ class Receiver:
             headers = {name.lower(): value for name, _, value in named}
             body = await reader.readexactly(int(headers["content-length"]))
             self.heard.append(Heard(head[0], headers, body))
+            await asyncio.sleep(self.wait_s)
             said = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
             if said is None:
                 await reader.read()  # until the caller hangs up
