@@ -35,7 +35,13 @@ EVENT_TYPES: Mapping[str, Sequence[str]] = {
         "recipient.cancelled",
         "recipient.expired",
     ),
-    "inbox": ("inbox.received", "inbox.report", "inbox.answer", "inbox.unread"),
+    "inbox": (
+        "inbox.received",
+        "inbox.report",
+        "inbox.answer",
+        "inbox.auto_reply",
+        "inbox.unread",
+    ),
     "account": (
         "account.paused",
         "account.resumed",

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from app.accounts import audit
+from app.web.screens.audit_words import describe_action, list_actions
 from app.web.visit import TheVisit
 
 router = APIRouter()
@@ -32,6 +33,8 @@ async def show_audit(
         "audit.html",
         lines=[(row, list(find_changes(row.before, row.after))) for row in rows[:_PAGE]],
         following=rows[_PAGE - 1].id if len(rows) > _PAGE else "",
+        actions=list_actions(visit, action.strip()),
+        describe=lambda action: describe_action(visit, action),
         wanted={name: value.strip() for name, value in wanted.items() if value.strip()},
     )
 

@@ -30,6 +30,7 @@ _TYPE_WORDS: Mapping[str, str] = {
     "inbox.received": mark("A mail came in"),
     "inbox.report": mark("A report about a message came in"),
     "inbox.answer": mark("An answer to a message came in"),
+    "inbox.auto_reply": mark("An automatic reply went out"),
     "inbox.unread": mark("How many are unread has changed"),
     TEST: mark("A test"),
 }
