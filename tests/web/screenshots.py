@@ -26,6 +26,7 @@ from migrations.run import upgrade
 from tests.crafts.wire.real_server import USER, serve
 from tests.web.chromium import CHROMIUM, FLAGS
 from tests.web.chromium import serve as serve_app
+from tests.web.pictured_mail import let_come_in
 
 KEY = "key-of-the-screenshots-0123456789"
 WIDTHS = (1280, 390)
@@ -51,6 +52,9 @@ GLOBAL = {
     "bcc": "archiwum@firma.example",
     "notifications": ["OnFailure", "Delay"],
     "macros": {"firma": "Firma Sp. z o.o."},
+    "incoming": {"host": "imap.firma.example", "username": USER, "password": "imap-hasło"},
+    "document_address": True,
+    "answer_alert": {"after_min": "60*24*2", "to": "szef@firma.example"},
 }
 
 
@@ -191,6 +195,10 @@ async def take_all(page: Page, folder: Path, language: str, ids: dict[str, str],
     await shoot("07-messages", "/ui/messages")
     await shoot("07-nothing", "/ui/messages?q=nowhere")
     await shoot("07-message", f"/ui/messages/{ids['sent']}")
+    await shoot("15-inbox", "/ui/inbox")
+    await shoot("15-answer", f"/ui/inbox/{ids['answer']}")
+    await shoot("15-report", f"/ui/inbox/{ids['report']}")
+    await shoot("15-nothing", "/ui/inbox?q=nowhere")
     await shoot("08-compose-empty", "/ui/compose")
     await page.goto("/ui/compose?template=document&language=pl")
     await page.locator("[name='to']").fill("Klient <ksiegowosc@klient.example>")
@@ -244,6 +252,7 @@ async def run(folder: Path, languages: list[str]) -> None:
             async_playwright() as driver,
         ):
             ids = await tell(api, mailbox.port)
+            ids |= await let_come_in(office, ids["sent"])
             await office.db.write(repeat, ids["sent"], 240)
             for language in languages:
                 browser = await driver.chromium.launch(

@@ -2,15 +2,18 @@
 
 import pytest
 
+from app.outbox.identity import make_envid
 from app.web.menu import MENU
+from tests.rooms.inbox.letters import tell, write_dsn, write_mail
+from tests.rooms.outbox.desk import configure, send
 from tests.web.chromium import find_serious
+from tests.web.test_inbox import ANNA, BOX, HOSTILE, INVOICE, take
 
 pytestmark = [pytest.mark.browser, pytest.mark.anyio]
 
 
 @pytest.mark.parametrize("part", [0, 1, 2])  # for several processes at once
 async def test_no_page_has_a_serious_barrier_or_scrolls_sideways(page, part):
-    found = {}
     paths = ["/ui/nothing-here", "/ui/config/global", "/ui/templates/edit?name=document"]
     paths += [
         "/ui/accounts/new",
@@ -21,7 +24,27 @@ async def test_no_page_has_a_serious_barrier_or_scrolls_sideways(page, part):
         "/ui/suppressions",
     ]
     paths += ["/ui/password/nonsense"]
-    for path in (paths + [entry.path for entry in MENU])[part::3]:
+    paths = (paths + [entry.path for entry in MENU])[part::3]
+    assert await find_trouble(page, paths) == {}
+
+
+async def test_mail_that_came_in_has_no_barrier_and_does_not_scroll_sideways(page, live):
+    account = await configure(live.office, config=BOX | {"document_address": True})
+    sent = await send(live.office, ANNA, reference=INVOICE)
+    envid = make_envid(live.office.vault, sent)
+    mails = await take(
+        live.office, account, HOSTILE,
+        write_mail(f"In-Reply-To: <{envid}@firma.example>", "Subject: " + "ż" * 300, text="x" * 900),
+        write_dsn(tell("delayed", ANNA, "4.4.1"), envid=envid),
+    )  # fmt: skip
+    paths = ["/ui/", "/ui/inbox", f"/ui/messages/{sent}"]
+    assert await find_trouble(page, [*paths, *(f"/ui/inbox/{each}" for each in mails)]) == {}
+
+
+async def find_trouble(page, paths):
+    """Return what axe finds and what is too wide, at each path, width and colour scheme."""
+    found = {}
+    for path in paths:
         await page.goto(path)
         for width, scheme in ((1280, "light"), (390, "light"), (390, "dark")):
             await page.set_viewport_size({"width": width, "height": 900})
@@ -30,7 +53,7 @@ async def test_no_page_has_a_serious_barrier_or_scrolls_sideways(page, part):
             trouble = await find_serious(page)
             if trouble or wide > 0:
                 found[path, width, scheme] = (wide, trouble)
-    assert found == {}
+    return found
 
 
 async def test_signing_in_with_a_key_leads_to_the_overview(open_page, live):

@@ -6,12 +6,15 @@ import pytest
 from selectolax.lexbor import LexborHTMLParser
 from sqlalchemy import select
 
+from app.configuration.load import load_account
+from app.db import new_id
 from app.inbox.mailboxes import claim, enroll, note_failed, note_synced
 from app.inbox.tables import incoming
+from app.inbox.take_in import take_in
+from app.mime.incoming import read_incoming
 from app.outbox.answer_watch import answer_watch
 from app.outbox.identity import make_envid, make_message_id
 from app.outbox.order import Reference
-from tests.doors.test_inbox import receive
 from tests.rooms.inbox.letters import tell, write_dsn, write_mail
 from tests.rooms.outbox.desk import configure, send
 from tests.web.test_accounts import list_texts, read_page
@@ -24,15 +27,17 @@ INVOICE = Reference("invoice", "FV 12/2026", "K-42")
 
 
 async def take(office, account, *mails) -> list[str]:
-    """Let mail come in to an account; return the ids."""
-    known = await list_ids(office)
-    await receive(office, account, *mails)
-    return [each for each in await list_ids(office) if each not in known]
+    """Let mail come in to an account, as a worker stores it; return the ids."""
 
+    def run(tx):
+        stored = load_account(tx, account)
+        at = [office.clock() + timedelta(milliseconds=number) for number in range(len(mails))]
+        return [
+            take_in(tx, office.vault, stored, new_id(), raw, read_incoming(raw), moment)
+            for raw, moment in zip(mails, at, strict=True)
+        ]
 
-async def list_ids(office) -> list[str]:
-    query = select(incoming.c.id).order_by(incoming.c.id)
-    return await office.db.read(lambda tx: list(tx.scalars(query)))
+    return await office.db.write(run)
 
 
 async def look(office, mail_id):
