@@ -1,18 +1,22 @@
 """Where a mail provider leads browsers back to: an open door for who holds the state, once.
 
-The page is plain, says what came of it in the browser's language, runs nothing and is kept nowhere.
+The owner is first asked whether this account may have the mailbox: a link to the provider's own page
+may have been sent by anybody. The pages are plain, in the browser's language, run nothing and are
+kept nowhere.
 """
 
 from html import escape
 from typing import Annotated
+from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Header, Request
 from fastapi.responses import HTMLResponse
 from sqlalchemy.engine import Connection
 
 from app.api.gate import TheOffice
 from app.configuration import consent
 from app.configuration.consent import Pending
+from app.configuration.consent_client import find_client, name_callback
 from app.errors import Conflict, Missing
 from app.outbox.follow import configuration_changed
 from app.outbox.office import Office
@@ -23,11 +27,31 @@ router = APIRouter()
 
 _HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; form-action 'none'",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; form-action 'self'",
     "Referrer-Policy": "no-referrer",  # the address holds the code
     "X-Content-Type-Options": "nosniff",
 }
 _TEXTS = {
+    "asked": {
+        "pl": (
+            "Połączyć tę skrzynkę z Awizo?",
+            "Prosi o to {asked_by} dla konta {name} {login}. Kto zarządza tym kontem, będzie wysyłać "
+            "i czytać pocztę Twojej skrzynki. Potwierdź tylko, jeśli się tego spodziewasz; w innym "
+            "razie zamknij tę stronę.",
+        ),
+        "fr": (
+            "Relier cette boîte à Awizo ?",
+            "{asked_by} le demande pour le compte {name} {login}. Qui gère ce compte enverra et lira "
+            "le courrier de votre boîte. Ne confirmez que si vous vous y attendiez ; sinon, fermez "
+            "cette page.",
+        ),
+        "en": (
+            "Connect this mailbox with Awizo?",
+            "{asked_by} asks for it, for the account {name} {login}. Whoever manages that account will "
+            "send and read your mailbox's mail. Confirm only if you expected this; else close this "
+            "page.",
+        ),
+    },
     "granted": {
         "pl": ("Zgoda zapisana", "Awizo wysyła odtąd pocztę konta {name}. Tę stronę można zamknąć."),
         "fr": (
@@ -53,32 +77,63 @@ _TEXTS = {
         "en": ("No consent", "The provider did not consent for {name}: {detail}"),
     },
 }  # fmt: skip
-_STATUS = {"granted": 200, "unknown": 404, "declined": 400}
+_CONFIRM = {"pl": "Połącz", "fr": "Relier", "en": "Connect"}
+_STATUS = {"asked": 200, "granted": 200, "unknown": 404, "declined": 400}
 _MOST = 4096
+_FIELDS = ("state", "code", "iss", "error")
 
 
 @router.get("/oauth/callback", include_in_schema=False)
-async def finish_consent(
-    request: Request,
-    office: TheOffice,
-    state: Annotated[str, Query()] = "",
-    code: Annotated[str, Query()] = "",
-    iss: Annotated[str | None, Query()] = None,
-    error: Annotated[str, Query()] = "",
-    accept_language: Annotated[str, Header()] = "",
+async def ask_owner(
+    request: Request, office: TheOffice, accept_language: Annotated[str, Header()] = ""
 ) -> HTMLResponse:
-    """Trade the code that a browser brings for tokens, and say what came of it."""
+    """Ask the owner of the mailbox, whom the provider leads here, whether they meant it."""
     language = _choose(accept_language)
-    repeated = len(request.query_params.multi_items()) != len(request.query_params)
-    if repeated or max(map(len, (state, code, error, iss or ""))) > _MOST:
+    brought = _read(request.query_params.multi_items())
+    if brought is None:
         return _show(language, "unknown")
+    if brought["error"] or not brought["code"]:
+        return await _answer(office, language, brought)
     try:
-        pending = await office.db.write(
-            consent.take_answer, office.vault, state.replace("\0", ""), office.clock()
+        question = await office.db.read(
+            consent.read_question, office.vault, brought["state"], office.clock()
         )
     except Missing:
         return _show(language, "unknown")
-    detail = await _finish(office, pending, code, iss, error)
+    login = f"({question.login})" if question.login else ""
+    values = {"name": question.name, "login": login, "asked_by": question.asked_by}
+    return _show(language, "asked", brought, **values)
+
+
+@router.post("/oauth/callback", include_in_schema=False)
+async def finish_consent(
+    request: Request, office: TheOffice, accept_language: Annotated[str, Header()] = ""
+) -> HTMLResponse:
+    """Trade the code that a confirming browser brings for tokens, and say what came of it."""
+    language = _choose(accept_language)
+    given = (await request.body()).decode("ascii", "replace")
+    brought = None if len(given) > 8 * _MOST else _read(parse_qsl(given))
+    if brought is None:
+        return _show(language, "unknown")
+    return await _answer(office, language, brought)
+
+
+def _read(pairs: list[tuple[str, str]]) -> dict[str, str] | None:
+    """Return the fields of an answer, empty where they are missing; None for what is none."""
+    brought = dict(pairs)
+    if len(brought) != len(pairs) or any(len(value) > _MOST for value in brought.values()):
+        return None
+    return {name: brought.get(name, "").replace("\0", "") for name in _FIELDS}
+
+
+async def _answer(office: Office, language: str, brought: dict[str, str]) -> HTMLResponse:
+    try:
+        pending = await office.db.write(
+            consent.take_answer, office.vault, brought["state"], office.clock()
+        )
+    except Missing:
+        return _show(language, "unknown")
+    detail = await _finish(office, pending, **brought)
     if detail is None:
         return _show(language, "granted", name=pending.name)
     await office.db.write(consent.note_declined, pending.account_id, detail, office.clock())
@@ -86,15 +141,15 @@ async def finish_consent(
 
 
 async def _finish(
-    office: Office, pending: Pending, code: str, iss: str | None, error: str
+    office: Office, pending: Pending, *, state: str, code: str, iss: str, error: str
 ) -> str | None:
     """Store the tokens that the code is good for; return why not, in plain words."""
     try:
-        client = consent.find_client(office.settings, pending.provider, "authorization_code")
-        back = consent.name_callback(office.settings)
+        client = find_client(office.settings, pending.provider, "authorization_code")
+        back = name_callback(office.settings)
     except Conflict as problem:
         return problem.detail
-    if iss is not None and not oauth.is_issued_by(client, iss):
+    if iss and not oauth.is_issued_by(client, iss):
         return "The answer is another provider's; begin again."
     if error or not code:
         return f"{oauth.name_error(error)}; begin again."
@@ -124,12 +179,22 @@ def _choose(accepted: str) -> str:
     return "en"
 
 
-def _show(language: str, what: str, **values: str) -> HTMLResponse:
+def _show(
+    language: str, what: str, confirmed: dict[str, str] | None = None, **values: str
+) -> HTMLResponse:
     title, text = _TEXTS[what][language]
     shown = {name: escape(value) for name, value in values.items()}
+    form = ""
+    if confirmed is not None:
+        fields = "".join(
+            f'<input type="hidden" name="{name}" value="{escape(value)}">'
+            for name, value in confirmed.items()
+        )
+        button = f"<button>{_CONFIRM[language]}</button>"
+        form = f'<form method="post" action="/oauth/callback">{fields}{button}</form>'
     page = (
         f'<!doctype html><html lang="{language}"><head><meta charset="utf-8">'
-        f"<title>Awizo</title></head><body><h1>{title}</h1><p>{text.format(**shown)}</p>"
-        "</body></html>"
+        '<meta name="viewport" content="width=device-width"><title>Awizo</title></head>'
+        f"<body><h1>{title}</h1><p>{text.format(**shown)}</p>{form}</body></html>"
     )
     return HTMLResponse(page, _STATUS[what], _HEADERS)

@@ -1,7 +1,8 @@
 """OAuth2 consents: an account that logs in by tokens Awizo gets by itself, until it is taken back.
 
 An authorization is begun by who manages the account and finished by whoever comes back from the
-provider with its state, once, within ten minutes (PKCE S256; the verifier stays here, sealed).
+provider with its state and confirms it, once, within ten minutes (PKCE S256; the verifier stays
+here, sealed).
 Client credentials open every mailbox of a tenant, so they are an admin's to give.
 Tokens are sealed for the servers that the account named when it was asked: for another or a weaker
 one they do not open, and the account needs consent again. Keeping them fresh is ``consent_tokens``.
@@ -11,12 +12,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Row, Select, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from app.accounts import audit
 from app.accounts.caller import Caller
+from app.configuration.consent_client import find_client, name_callback
 from app.configuration.consent_servers import require_known_servers
 from app.configuration.consent_state import ConsentGrant, ConsentProvider
 from app.configuration.load import load_account
@@ -32,13 +34,6 @@ from app.wire.target import Secret
 
 LASTS = timedelta(minutes=10)  # to type a password and a second factor
 _PURPOSE = "consent"
-_GOOGLE_SCOPES = "https://mail.google.com/ openid email"
-_OUTLOOK = "https://outlook.office.com"
-_MICROSOFT_SCOPES = (
-    f"{_OUTLOOK}/SMTP.Send {_OUTLOOK}/IMAP.AccessAsUser.All {_OUTLOOK}/POP.AccessAsUser.All "
-    "offline_access openid email"
-)
-_APPLICATION_SCOPES = "https://outlook.office365.com/.default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +42,15 @@ class Begun:
 
     authorize_url: str
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a mailbox's owner is asked. name: of the account; login: its user name at the provider."""
+
+    name: str
+    login: str
+    asked_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,41 +63,6 @@ class Pending:
     verifier: str = field(repr=False)
     sealed_verifier: bytes = field(repr=False)
     asked_by: str = ""
-
-
-def find_client(settings: Settings, provider: ConsentProvider, grant: ConsentGrant) -> oauth.Client:
-    """Return Awizo as ``provider`` knows it; raise ``Conflict`` ``oauth_not_configured``."""
-    own = settings.oauth_google_client_id, settings.oauth_google_client_secret
-    scopes, tenant = _GOOGLE_SCOPES, ""
-    urls = settings.oauth_google_authorize_url, settings.oauth_google_token_url
-    if provider == "microsoft":
-        own = settings.oauth_microsoft_client_id, settings.oauth_microsoft_client_secret
-        scopes, tenant = _MICROSOFT_SCOPES, settings.oauth_microsoft_tenant
-        urls = settings.oauth_microsoft_authorize_url, settings.oauth_microsoft_token_url
-    client_id, secret = own
-    name = f"AWIZO_OAUTH_{provider.upper()}"
-    if client_id is None:
-        raise _not_configured(f"Set {name}_CLIENT_ID and {name}_CLIENT_SECRET.")
-    if grant == "client_credentials":
-        scopes = _APPLICATION_SCOPES
-        if secret is None or tenant in ("", "common", "organizations", "consumers"):
-            raise _not_configured(
-                f"Client credentials need {name}_CLIENT_SECRET and a {name}_TENANT of your own."
-            )
-    return oauth.Client(
-        authorize_url=urls[0].replace("{tenant}", tenant),
-        token_url=urls[1].replace("{tenant}", tenant),
-        client_id=client_id,
-        secret=Secret(secret.get_secret_value()) if secret else None,
-        scopes=scopes,
-    )
-
-
-def name_callback(settings: Settings) -> str:
-    """Return the redirect URI; raise ``Conflict`` ``oauth_not_configured`` without a public URL."""
-    if settings.public_url is None:
-        raise _not_configured("Set AWIZO_PUBLIC_URL: the provider leads browsers back there.")
-    return f"{settings.public_url}/oauth/callback"
 
 
 def begin_consent(
@@ -140,14 +109,44 @@ def begin_consent(
     return Begun(url, at + LASTS)
 
 
-def take_answer(tx: Connection, vault: Vault, state: str, at: datetime) -> Pending:
-    """Use up an authorization's state; what comes of it is told by ``grant`` or ``note_declined``.
+def read_question(tx: Connection, vault: Vault, state: str, at: datetime) -> Question:
+    """Return what an authorization is about, for its owner's eyes; its state stays good.
 
     Raises ``Missing`` ``consent_not_asked`` for one that is forged, used, replaced or too old: alike.
     """
+    row, stored = _find_pending(tx, vault, state, at, select(consent))
+    login = stored.settings.username if stored.settings else None
+    return Question(_name(stored), login or "", row.asked_by)
+
+
+def take_answer(tx: Connection, vault: Vault, state: str, at: datetime) -> Pending:
+    """Use up an authorization's state; what comes of it is told by ``grant`` or ``note_declined``.
+
+    Raises ``Missing`` as ``read_question`` does.
+    """
+    row, stored = _find_pending(tx, vault, state, at, lock_rows(tx, select(consent)))
+    tx.execute(
+        update(consent)
+        .where(consent.c.account_id == stored.id)
+        .values(pending_hash=None, pending_verifier=None, pending_until=None)
+    )
+    try:
+        place = _place_verifier(stored.id)
+        verifier = open_for_servers(vault, row.pending_verifier, place, None)
+    except CannotOpen:
+        raise Missing(
+            "This authorization cannot be finished; begin again.", code="consent_not_asked"
+        ) from None
+    return Pending(
+        stored.id, _name(stored), row.pending_provider, verifier, row.pending_verifier, row.asked_by
+    )
+
+
+def _find_pending(
+    tx: Connection, vault: Vault, state: str, at: datetime, query: Select[Any]
+) -> tuple[Row[Any], StoredAccount]:
     account_id = state.partition(".")[0]
-    query = select(consent).where(consent.c.account_id == account_id)
-    row = tx.execute(lock_rows(tx, query)).first()
+    row = tx.execute(query.where(consent.c.account_id == account_id)).first()
     stored = load_account(tx, account_id) if row else None
     if (
         row is None
@@ -161,23 +160,12 @@ def take_answer(tx: Connection, vault: Vault, state: str, at: datetime) -> Pendi
             "This authorization is not waited for, was used, or is too old; begin again.",
             code="consent_not_asked",
         )
-    tx.execute(
-        update(consent)
-        .where(consent.c.account_id == account_id)
-        .values(pending_hash=None, pending_verifier=None, pending_until=None)
-    )
-    try:
-        place = _place_verifier(account_id)
-        verifier = open_for_servers(vault, row.pending_verifier, place, None)
-    except CannotOpen:
-        raise Missing(
-            "This authorization cannot be finished; begin again.", code="consent_not_asked"
-        ) from None
+    return row, stored
+
+
+def _name(stored: StoredAccount) -> str:
     sender = stored.document.get("sender", {})
-    name = stored.document.get("name") or sender.get("address") or stored.scope
-    return Pending(
-        account_id, name, row.pending_provider, verifier, row.pending_verifier, row.asked_by
-    )
+    return str(stored.document.get("name") or sender.get("address") or stored.scope)
 
 
 def grant(
@@ -332,7 +320,3 @@ def _note(
     given = stored.consent
     before = {"provider": given.provider, "state": given.state} if given else None
     audit.record(tx, caller, what, f"accounts/{stored.id}", before, after, at)
-
-
-def _not_configured(detail: str) -> Conflict:
-    return Conflict(f"OAuth2 is not set up here. {detail}", code="oauth_not_configured")

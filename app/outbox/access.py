@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from sqlalchemy.engine import Connection
 
-from app.configuration.consent import find_client
+from app.configuration.consent_client import find_client
 from app.configuration.consent_tokens import (
     OTHER_SERVERS,
     Held,

@@ -4,6 +4,7 @@ from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from selectolax.lexbor import LexborHTMLParser as HTMLParser
 
 from app.settings import Settings
 from tests.doors.sending import LETTER
@@ -49,11 +50,46 @@ async def begin(client, headers, account, provider="google"):
     return answer.json()["authorize_url"]
 
 
-async def come_back(client, brought, language="en"):
+async def arrive(client, brought, language="en"):
     """Do what the provider does with the owner's browser: no key, no cookie."""
     return await client.get(
         "/oauth/callback", params=brought, headers={"Accept-Language": language}
     )
+
+
+async def come_back(client, brought, language="en"):
+    """Arrive, and confirm what is asked there."""
+    page = await arrive(client, brought, language)
+    fields = HTMLParser(page.text).css("form input")
+    if not fields:
+        return page
+    given = {each.attributes["name"]: each.attributes["value"] for each in fields}
+    return await client.post("/oauth/callback", data=given, headers={"Accept-Language": language})
+
+
+async def test_an_owner_is_told_who_asks_for_the_mailbox_and_nothing_is_done_before_they_confirm(
+    client, as_role, provider
+):
+    admin = as_role("admin")
+    account = await make_account(client, admin)
+    brought = provider.authorize(await begin(client, admin, account))
+    for language, words in (("en", "Connect this"), ("pl", "Połączyć tę"), ("fr", "Relier cette")):
+        page = await arrive(client, brought, language)
+        assert page.status_code == 200
+        assert words in page.text
+        assert "Faktury &lt;b&gt;" in page.text
+        assert OWNER in page.text
+    assert "form-action 'self'" in page.headers["content-security-policy"]
+    assert provider.asked == []
+    assert (await show(client, admin, account))["state"] == "pending"
+    again = await come_back(client, brought)  # what was only shown is good still
+    assert again.status_code == 200
+    assert (await show(client, admin, account))["state"] == "granted"
+    body = "&".join(f"{name}={value}" for name, value in brought.items())
+    for odd in (body, body + "&state=x", "state=" + "x" * 90_000, "\0ż", ""):
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        page = await client.post("/oauth/callback", content=odd, headers=form)
+        assert page.status_code == 404, odd[:60]
 
 
 async def show(client, headers, account):

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from app.accounts.tables import audit
 from app.configuration.consent import begin_consent, grant, grant_application, take_answer
-from app.configuration.consent import find_client as find_oauth_client
+from app.configuration.consent_client import find_client as find_oauth_client
 from app.configuration.load import load_account, open_incoming_password, open_password
 from app.configuration.model import SmtpSettings, StoredAccount
 from app.configuration.tables import consent
