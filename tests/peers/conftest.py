@@ -4,8 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.peers.collecting import office
 from tests.peers.dovecot import Dovecot, find_missing_dovecot, run_dovecot
 from tests.peers.postfix import Postfix, find_missing, run_postfix
+
+__all__ = ["dovecot", "office", "postfix"]
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,9 @@
 
 A proxy between the collector and a real Dovecot, in clear, passes a random number of bytes of both
 directions together, or a random number of commands and no answer to the last one, then drops the
-connection; where nothing flows any more (IDLE), it drops it, too. Mail comes all the while. In the end one session is left alone, and every mail is counted by its
-Message-ID: missing and doubled must be 0, and nothing may be left undone in the mailbox.
+connection; where nothing flows any more (IDLE), it drops it, too. Mail comes all the while. In the
+end one session is left alone, and every mail is counted by its Message-ID: missing and doubled must
+be 0, and nothing may be left undone in the mailbox.
 """
 
 import asyncio

@@ -32,6 +32,7 @@ ssl_cert = <{certificate}
 ssl_key = <{key}
 disable_plaintext_auth = no
 auth_mechanisms = plain login cram-md5
+auth_failure_delay = 0
 default_login_user = nobody
 default_internal_user = nobody
 default_internal_group = nogroup
@@ -65,6 +66,9 @@ service imap-login {{
 }}
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 """
 POP3_CONF = """\

@@ -2,132 +2,51 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from app.inbox import collect
-from app.inbox.collector import Collector
 from app.inbox.mailboxes import claim, enroll
 from app.inbox.tables import incoming, incoming_body, mailbox
 from app.outbox.identity import make_message_id
-from app.outbox.office import Office, open_office
+from app.outbox.office import Office
 from app.outbox.order import Reference
-from app.settings import Settings
-from migrations.run import upgrade
-from tests.peers.dovecot import OTHER, PASSWORD, USER, Dovecot
+from tests.peers.collecting import (
+    collecting,
+    empty,
+    list_subjects,
+    put,
+    read,
+    set_up,
+    sync_once,
+    wait_for,
+    wait_for_subjects,
+    write,
+)
+from tests.peers.dovecot import USER, Dovecot
 from tests.rooms.outbox.desk import configure, send
 
 pytestmark = [pytest.mark.anyio, pytest.mark.peer]
 
 
-@pytest.fixture
-async def office(tmp_path: Path) -> AsyncIterator[Office]:
-    settings = Settings(data_dir=tmp_path)
-    upgrade(settings.url)
-    opened = open_office(settings)
-    yield opened
-    await opened.close()
-
-
 @pytest.fixture(autouse=True)
-async def emptied(dovecot: Dovecot) -> AsyncIterator[None]:
+def emptied(dovecot: Dovecot) -> Iterator[None]:
     yield
-    for user in (USER, OTHER):
-        await asyncio.to_thread(dovecot.run, "expunge", "-u", user, "mailbox", "INBOX", "all")
-
-
-def write(number: int | str, *more: str) -> bytes:
-    return "\r\n".join(
-        [
-            "From: Klient <klient@klient.example>", f"To: {USER}", f"Subject: Mail {number}",
-            f"Message-ID: <{number}@klient.example>", *more, "", f"Treść {number}", "",
-        ]
-    ).encode()  # fmt: skip
-
-
-async def put(dovecot: Dovecot, *numbers: int | str) -> None:
-    for number in numbers:
-        await asyncio.to_thread(dovecot.put, USER, write(number))
-
-
-async def set_up(office: Office, dovecot: Dovecot, **more: Any) -> str:
-    return await configure(
-        office,
-        config={
-            "incoming": {
-                "host": "127.0.0.1", "port": dovecot.ports["imaps"], "connection": "ssl_tls",
-                "username": USER, "password": PASSWORD, "ca_pem": dovecot.ca_pem, **more,
-            }
-        },
-    )  # fmt: skip
-
-
-@asynccontextmanager
-async def collecting(office: Office, name: str = "w") -> AsyncIterator[Collector]:
-    collector = Collector(office, name)
-    stopping = asyncio.Event()
-
-    async def run() -> None:
-        while not stopping.is_set():
-            await collector.step()
-            await asyncio.sleep(0.02)
-
-    task = asyncio.create_task(run())
-    try:
-        yield collector
-    finally:
-        stopping.set()
-        await task
-        await collector.stop()
-
-
-async def read(office: Office, query: Any) -> list[Any]:
-    return list(await office.db.read(lambda tx: tx.execute(query).all()))
-
-
-async def list_subjects(office: Office) -> list[str]:
-    return [row.subject for row in await read(office, select(incoming).order_by(incoming.c.id))]
-
-
-async def wait_for(office: Office, condition: Callable[[Any], bool], seconds: float = 20) -> Any:
-    """Wait until the mailbox's row is as wished."""
-    async with asyncio.timeout(seconds):
-        while True:
-            rows = await read(office, select(mailbox))
-            if rows and condition(rows[0]):
-                return rows[0]
-            await asyncio.sleep(0.02)
-
-
-async def wait_for_subjects(office: Office, *wanted: str, seconds: float = 20) -> None:
-    async with asyncio.timeout(seconds):
-        while sorted(await list_subjects(office)) != sorted(wanted):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-
-
-async def sync_once(office: Office) -> Any:
-    """Collect until the next whole sync is written."""
-    rows = await read(office, select(mailbox))
-    before = rows[0].synced_at if rows else None
-    await office.db.write(lambda tx: tx.execute(mailbox.update().values(next_at=office.clock())))
-    async with collecting(office):
-        return await wait_for(office, lambda row: row.synced_at not in (None, before))
+    empty(dovecot)
 
 
 async def test_what_is_there_is_taken_and_what_comes_wakes_the_one_who_waits(
     office: Office, dovecot: Dovecot
 ) -> None:
-    await put(dovecot, 1, 2)
+    put(dovecot, 1, 2)
     await set_up(office, dovecot, poll_s=3600)
     async with collecting(office):
         await wait_for_subjects(office, "Mail 1", "Mail 2")
         await wait_for(office, lambda row: row.synced_at is not None)
-        await put(dovecot, 3)
+        put(dovecot, 3)
         await wait_for_subjects(office, "Mail 1", "Mail 2", "Mail 3", seconds=5)
     (row,) = await read(office, select(mailbox))
     assert (row.claimed_by, row.cause) == (None, None)
@@ -145,15 +64,15 @@ async def test_what_is_there_is_taken_and_what_comes_wakes_the_one_who_waits(
 async def test_at_first_only_the_newest_unread_are_taken_and_later_all(
     office: Office, dovecot: Dovecot, last: int | None, taken: list[int]
 ) -> None:
-    await put(dovecot, 1)
+    put(dovecot, 1)
     await asyncio.to_thread(
         dovecot.run, "flags", "add", "-u", USER, "\\Seen", "mailbox", "INBOX", "all"
     )
-    await put(dovecot, 2, 3, 4)
+    put(dovecot, 2, 3, 4)
     await set_up(office, dovecot, **({} if last is None else {"last": last}))
     await sync_once(office)
     assert await list_subjects(office) == [f"Mail {each}" for each in taken]
-    await put(dovecot, 5)
+    put(dovecot, 5)
     await sync_once(office)
     assert await list_subjects(office) == [f"Mail {each}" for each in [*taken, 5]]
 
@@ -161,14 +80,14 @@ async def test_at_first_only_the_newest_unread_are_taken_and_later_all(
 async def test_mail_is_marked_or_deleted_when_it_is_stored_and_only_that_mail(
     office: Office, dovecot: Dovecot
 ) -> None:
-    await put(dovecot, 1)
+    put(dovecot, 1)
     await set_up(office, dovecot, after="seen")
     await sync_once(office)
     async with asyncio.timeout(5):
         while not all(name.endswith(":2,S") for name, _ in dovecot.read(USER)):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     await set_up(office, dovecot, after="delete")
-    await put(dovecot, 2)
+    put(dovecot, 2)
     await sync_once(office)
     assert await list_subjects(office) == ["Mail 1", "Mail 2"]
     ((_, left),) = dovecot.read(USER)
@@ -181,10 +100,10 @@ async def test_who_dies_between_storing_and_deleting_leaves_it_to_the_next(
     class Died(BaseException):
         pass
 
-    await put(dovecot, 0)
+    put(dovecot, 0)
     account = await set_up(office, dovecot, after="delete", first_sync="all")
     await sync_once(office)
-    await put(dovecot, 1, 2)
+    put(dovecot, 1, 2)
     await office.db.write(lambda tx: tx.execute(mailbox.update().values(next_at=office.clock())))
     held = await office.db.write(claim, account, "dead.1")
     assert held is not None
@@ -211,28 +130,28 @@ async def test_who_dies_between_storing_and_deleting_leaves_it_to_the_next(
 async def test_a_folder_that_is_numbered_anew_gives_nothing_twice_and_misses_nothing(
     office: Office, dovecot: Dovecot
 ) -> None:
-    await put(dovecot, 1, 2)
+    put(dovecot, 1, 2)
     await set_up(office, dovecot)
     before = await sync_once(office)
     place = dovecot.folder / "mail" / "anna"
     for path in place.glob("dovecot*"):
         path.unlink()
     (place / "dovecot-uidlist").write_text(f"3 V{before.uidvalidity + 7} N1 G{'0' * 31}1\n")
-    await put(dovecot, 3)
+    put(dovecot, 3)
     after = await sync_once(office)
     assert after.uidvalidity != before.uidvalidity
     assert await list_subjects(office) == ["Mail 1", "Mail 2", "Mail 3"]
-    await put(dovecot, 4)
+    put(dovecot, 4)
     await sync_once(office)
     assert await list_subjects(office) == ["Mail 1", "Mail 2", "Mail 3", "Mail 4"]
 
 
 async def test_a_checker_counts_and_stores_nothing(office: Office, dovecot: Dovecot) -> None:
-    await put(dovecot, 1, 2)
+    put(dovecot, 1, 2)
     await set_up(office, dovecot, mode="check")
     async with collecting(office):
         assert (await wait_for(office, lambda row: row.unread is not None)).unread == 2
-        await put(dovecot, 3)
+        put(dovecot, 3)
         await wait_for(office, lambda row: row.unread == 3, seconds=5)
     assert await list_subjects(office) == []
 
@@ -268,7 +187,7 @@ async def test_an_answer_finds_the_message_and_its_document(
 async def test_a_mailbox_that_fails_says_why_and_delays_no_other(
     office: Office, dovecot: Dovecot
 ) -> None:
-    await put(dovecot, 1)
+    put(dovecot, 1)
     await set_up(office, dovecot)
     silent = socket.create_server(("127.0.0.1", 0))  # nobody accepts
     port = silent.getsockname()[1]
@@ -298,10 +217,10 @@ async def test_a_mailbox_that_fails_says_why_and_delays_no_other(
 async def test_several_workers_share_a_mailbox_and_take_everything_once(
     office: Office, dovecot: Dovecot
 ) -> None:
-    await put(dovecot, *range(5))
+    put(dovecot, *range(5))
     await set_up(office, dovecot, first_sync="all", poll_s=5)
     await office.db.write(enroll)
     async with collecting(office, "a"), collecting(office, "b"):
         await wait_for_subjects(office, *(f"Mail {each}" for each in range(5)))
-        await put(dovecot, 5)
+        put(dovecot, 5)
         await wait_for_subjects(office, *(f"Mail {each}" for each in range(6)))
