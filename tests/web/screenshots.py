@@ -53,8 +53,6 @@ GLOBAL = {
     "notifications": ["OnFailure", "Delay"],
     "macros": {"firma": "Firma Sp. z o.o."},
     "incoming": {"host": "imap.firma.example", "username": USER, "password": "imap-hasło"},
-    "document_address": True,
-    "answer_alert": {"after_min": "60*24*2", "to": "szef@firma.example"},
 }
 
 
@@ -64,7 +62,9 @@ async def tell(api: httpx.AsyncClient, port: int) -> dict[str, str]:
     await _put(api, "/config/global", GLOBAL | {"smtp": smtp})
     own = {"smtp": {"host": "smtp.firma.example", "username": "anna@firma.example"}}
     await _put(api, "/config/users/anna", own | {"sender": {"address": "anna@firma.example"}})
-    await _put(api, "/config/users/piotr", {"sender": {"address": "piotr@firma.example"}})
+    answers = {"after_min": "60*24*2", "to": "szef@firma.example"}
+    given = {"sender": {"address": "piotr@firma.example"}, "document_address": True}
+    await _put(api, "/config/users/piotr", given | {"answer_alert": answers})
     await _put(api, "/users/piotr", {"name": "Piotr Nowak", "language": "pl"})
     group = {
         "name": "Windykacja",
@@ -77,8 +77,6 @@ async def tell(api: httpx.AsyncClient, port: int) -> dict[str, str]:
     await _put(api, f"/accounts/{made}/rights/piotr", {"manage": True})
     until = {"send": True, "until": "2099-08-31T21:59:59Z"}
     await _put(api, f"/accounts/{made}/rights/anna", until)
-    servers = {"smtp": {"host": "smtp.firma.example", "connection": "starttls"}}
-    await _put(api, "/domains/firma.example", servers)
     for each in (
         {"address": "szef@klient.example", "note": "Telefonicznie, 22 listopada"},
         {"address": "biuro@dawny.example", "reason": "hard_bounce"},
@@ -109,6 +107,8 @@ async def tell(api: httpx.AsyncClient, port: int) -> dict[str, str]:
         if (await api.get(f"/messages/{sent}")).json()["status"] == "sent":
             break
         await asyncio.sleep(0.05)
+    servers = {"smtp": {"host": "smtp.firma.example", "connection": "starttls"}}
+    await _put(api, "/domains/firma.example", servers)
     return {"sent": sent, "account": made}
 
 

@@ -78,13 +78,12 @@ async def list_inbox(visit: TheVisit, after: After = None) -> Response:
             (visit._(label), f"{PATH}?{urlencode(given)}", given == query, _count(seen, name))
             for label, given, name in _TABS
         ],
-        accounts=[("", visit._("All accounts"))]
+        accounts=[("", visit._("All"))]
         + [(each.stored.id, seen.names[each.stored.id]) for each in seen.boxes],
-        kinds=[("", visit._("All kinds")), (REPORT, visit._("Any report"))]
+        kinds=[("", visit._("All")), (REPORT, visit._("Any report"))]
         + [(name, visit._(label)) for name, label in KINDS.items()],
-        states=[("", visit._("Open and handled"))]
-        + [(name, visit._(label)) for name, label in _STATES.items()],
-        abouts=[("", visit._("About anything"))]
+        states=[("", visit._("All"))] + [(name, visit._(label)) for name, label in _STATES.items()],
+        abouts=[("", visit._("All"))]
         + [(name, visit._(label)) for name, (label, _, _) in _ABOUT.items()],
         boxes=[_show_box(visit, each, seen.names) for each in chosen or seen.boxes],
         is_one=bool(chosen),
