@@ -318,3 +318,13 @@ async def test_a_form_of_another_session_makes_an_account_of_its_own(signed_in, 
     }
     assert len(made) == 4
     assert f"/ui/accounts/{once[:26]}" in made
+
+
+async def test_a_badge_fits_what_it_stands_beside_in_every_language(signed_in, client, as_role):
+    """The same badge stands beside a configuration, an account and a server: no word with a gender."""
+    await client.put("/config/global", json=GLOBAL, headers=as_role("admin"))
+    browser = await signed_in("admin")
+    for language, said in (("pl", "działa"), ("fr", "en service"), ("en", "ready")):
+        for path in ("/ui/accounts", "/ui/config/global", "/ui/config"):
+            page = read_page(await browser.get(f"{path}?lang={language}"))
+            assert said in list_texts(page, ".badge"), (language, path)
