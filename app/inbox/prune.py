@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.engine import Connection
 
 from app.db import new_id, now
-from app.inbox.tables import auto_reply, incoming, incoming_body
+from app.inbox.tables import incoming, incoming_body
 from app.settings import Settings
 
 _SLICE = 500  # rows a transaction, so that it never keeps senders waiting
@@ -19,7 +19,7 @@ _SLICE = 500  # rows a transaction, so that it never keeps senders waiting
 def prune(tx: Connection, settings: Settings) -> int:
     """Delete one slice of what has outlived its time; return how many rows went."""
     at = now(tx)
-    gone = tx.execute(delete(auto_reply).where(auto_reply.c.free_at < at)).rowcount
+    gone = 0
     if settings.keep_bodies_days:
         gone += _prune_bodies(tx, at - timedelta(days=settings.keep_bodies_days), at)
     if settings.keep_inbox_days:

@@ -3,13 +3,13 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 
 from app.errors import Missing
 from app.inbox.find import read_raw
 from app.inbox.prune import prune
 from app.inbox.reports import apply_waiting, find_waiting
-from app.inbox.tables import auto_reply, incoming, incoming_body
+from app.inbox.tables import incoming, incoming_body
 from tests.rooms.inbox.letters import LetterBox, tell, write_dsn, write_mail
 from tests.rooms.outbox.desk import ADMIN
 
@@ -67,13 +67,3 @@ def test_a_report_that_waits_is_applied_without_its_content_and_harms_nobody_wit
     box.desk.settle(claimed, "sent")
     assert sorted(box.desk.do(apply_waiting, each, ago(0)) for each in waiting) == [False, True]
     assert box.desk.look(sent).status == "delivered"
-
-
-def test_whom_an_account_answered_is_forgotten_when_it_may_answer_again(box: LetterBox) -> None:
-    account = box.open()
-    for key, days in (("a@x.example", 1), ("b@x.example", -1)):
-        row = {"account_id": account, "sender_key": key, "replied_at": ago(2), "free_at": ago(days)}
-        box.desk.do(lambda tx, row=row: tx.execute(insert(auto_reply).values(row)))
-    assert run(box) == 1
-    left = box.desk.do(lambda tx: list(tx.scalars(select(auto_reply.c.sender_key))))
-    assert left == ["b@x.example"]
