@@ -16,6 +16,7 @@ from app.accounts import audit
 from app.accounts.caller import Caller
 from app.accounts.people import ensure_person
 from app.accounts.tables import person
+from app.configuration.cautions import find_cautions
 from app.configuration.closing import check_global_only
 from app.configuration.consent_tokens import check_servers
 from app.configuration.document import Draft, read_document
@@ -181,7 +182,8 @@ def _store(
         show_document(stored),
         save.at,
     )
-    return Saved(stored, created, (*draft.notices, *kept.notices, *told))
+    notices = (*draft.notices, *kept.notices, *told, *find_cautions(stored))
+    return Saved(stored, created, notices)
 
 
 def _merge(target: Any, patch: Mapping[str, Any]) -> dict[str, Any]:

@@ -226,7 +226,7 @@ def _check_way_out(order: Order, resolved: Resolved) -> list[Fault]:
         detail = "Overdue reminders go out by SMTP only; set the configuration's mode to smtp."
         if order.template == REMINDER:
             return [Fault("/template", "smtp_required", detail)]
-        if order.reference.type == "reminder":
+        if order.reference.is_reminder:
             return [Fault("/reference/type", "smtp_required", detail)]
     elif resolved.smtp and resolved.smtp.password_mode == "ask" and not order.smtp_password:
         detail = "This configuration stores no password; give smtp_password."

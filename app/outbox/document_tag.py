@@ -9,6 +9,7 @@ import base64
 import hmac
 import re
 
+from app.configuration.cautions import takes_tag
 from app.configuration.resolve import Resolved
 from app.mime.address import Mailbox
 from app.outbox.order import Order
@@ -17,7 +18,6 @@ from app.vault import Vault
 PREFIX = "doc-"
 _PURPOSE = "document-address"
 _SIGNATURE_CHARS = 10
-_LONGEST_LOCAL_PART = 64  # RFC 5321 §4.5.3.1.1
 _TAG = re.compile(rf"{PREFIX}([0-9a-z]{{26}})([a-z2-7]{{{_SIGNATURE_CHARS}}})(?![0-9a-z])")
 
 
@@ -45,19 +45,30 @@ def choose_reply_to(
     """Return where answers to the message go: to its document's own address, where the account has
     such, the order names a document and nobody asked for another Reply-To."""
     given = resolved.reply_to if order.reply_to is None else order.reply_to
-    wish = resolved.correspondence.get("document_address")
+    base = find_base(resolved, order)
+    if base is None or not has_room(resolved, base):
+        return given
+    wish, tag = resolved.correspondence["document_address"], make_tag(vault, message_id)
+    local_part, _, domain = base.address.rpartition("@")
+    address = f"{local_part}+{tag}@{domain}" if wish is True else str(wish).replace("*", tag)
+    return (Mailbox(address, base.name), *given[1:])
+
+
+def find_base(resolved: Resolved, order: Order) -> Mailbox | None:
+    """Return the mailbox that the document's address is made of; None where none is wanted."""
     reference = order.reference
     is_about = reference.type or reference.number or reference.customer
+    wish = resolved.correspondence.get("document_address")
     if not wish or not is_about or order.reply_to is not None or resolved.sender is None:
-        return given
-    base = given[0] if given else Mailbox(resolved.sender.address, resolved.sender.name)
-    local_part, _, domain = base.address.rpartition("@")
-    tag = make_tag(vault, message_id)
-    address = f"{local_part}+{tag}@{domain}" if wish is True else str(wish).replace("*", tag)
-    is_too_long = len(address.rpartition("@")[0]) > _LONGEST_LOCAL_PART
-    if is_too_long or local_part.startswith('"'):
-        return given
-    return (Mailbox(address, base.name), *given[1:])
+        return None
+    if resolved.reply_to:
+        return resolved.reply_to[0]
+    return Mailbox(resolved.sender.address, resolved.sender.name)
+
+
+def has_room(resolved: Resolved, base: Mailbox) -> bool:
+    """Whether the tag fits into the address; into a pattern it does, it was tried when it was saved."""
+    return resolved.correspondence.get("document_address") is not True or takes_tag(base.address)
 
 
 def _sign(vault: Vault, message_id: str, key_id: str) -> str:

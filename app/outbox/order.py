@@ -19,6 +19,11 @@ class Reference:
     number: str | None = None
     customer: str | None = None
 
+    @property
+    def is_reminder(self) -> bool:
+        """Whether it is an overdue reminder, which follows rules of its own; in any case."""
+        return (self.type or "").casefold() == "reminder"
+
 
 @dataclass(frozen=True, slots=True)
 class Order:

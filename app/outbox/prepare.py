@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from app.chance import draw_bytes
+from app.configuration.cautions import NO_ROOM
 from app.configuration.resolve import Resolved
 from app.configuration.templates import FoundTemplate
 from app.db import new_id
@@ -27,7 +28,7 @@ from app.outbox.check import (
     make_refusal,
     set_suppressed,
 )
-from app.outbox.document_tag import choose_reply_to
+from app.outbox.document_tag import choose_reply_to, find_base, has_room
 from app.outbox.identity import make_message_id
 from app.outbox.office import Office
 from app.outbox.order import Order
@@ -248,6 +249,10 @@ def _warn(checked: Checked, composed: Composed, notify: Sequence[str]) -> list[N
     if wanted and sender and wanted.address.casefold() != sender.address.casefold():
         detail = f"This account always writes as {sender.address}."
         found.append(Notice("sender_replaced", detail, "/from"))
+    answered_at = find_base(resolved, order)
+    if answered_at and not has_room(resolved, answered_at):
+        detail = NO_ROOM.format(address=answered_at.address)
+        found.append(Notice("document_address_without_room", detail))
     if resolved.mode == "draft":
         detail = "A draft goes out when its user sends it."
         found += [

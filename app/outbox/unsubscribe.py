@@ -69,7 +69,7 @@ def add_parting(office: Office, checked: Checked, new: str) -> Parting:
     order, resolved, rendered = checked.order, checked.ground.resolved, checked.rendered
     assert rendered is not None
     wish = resolved.unsubscribe
-    is_reminder = order.template == REMINDER or order.reference.type == "reminder"
+    is_reminder = order.template == REMINDER or order.reference.is_reminder
     if (
         not wish.get("enabled")
         or resolved.mode == "draft"

@@ -22,9 +22,10 @@ LETTER: dict[str, Any] = {
 
 
 async def configure(client, headers, scope="global", **changes):
-    """Store a configuration: ``CONFIG`` with ``changes``."""
+    """Store a configuration: ``CONFIG`` with ``changes``; return the answer."""
     answer = await client.put(f"/config/{scope}", json=CONFIG | changes, headers=headers)
     assert answer.status_code in (200, 201), answer.text
+    return answer.json()
 
 
 def list_faults(answer) -> list[tuple[str, str]]:

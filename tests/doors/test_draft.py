@@ -64,6 +64,7 @@ async def test_a_draft_stays_a_draft(client, sender):
     [
         ({"template": "overdue-reminder", "subject": None, "body": None}, "/template"),
         ({"reference": {"type": "reminder"}}, "/reference/type"),
+        ({"reference": {"type": "Reminder"}}, "/reference/type"),
     ],
 )
 async def test_overdue_reminders_need_smtp(client, sender, changes, pointer):

@@ -36,3 +36,41 @@ async def test_a_message_with_a_document_asks_for_answers_at_its_own_address(
     address = mail["Reply-To"].addresses[0]
     assert address.display_name == "Firma Sp. z o.o."
     assert read_tag(office.vault, address.addr_spec) == sent.json()["id"]
+
+
+def list_codes(answer: dict) -> list[tuple[str, str | None]]:
+    return [(each["code"], each.get("pointer")) for each in answer["warnings"]]
+
+
+async def test_a_sent_copy_that_has_no_folder_to_go_to_is_warned_of(client, as_role) -> None:
+    admin = as_role("admin")
+    saved = await configure(client, admin, sent_copy="folder")
+    assert list_codes(saved) == [("sent_copy_needs_imap", "/sent_copy")]
+    login = {"host": "mx.firma.example", "username": "x", "password": "y"}
+    for protocol, warned in (("pop3", True), ("imap", False)):
+        incoming = login | {"protocol": protocol}
+        saved = await configure(client, admin, sent_copy="folder", incoming=incoming)
+        assert bool(list_codes(saved)) == warned, protocol
+
+
+@pytest.mark.parametrize(
+    ("local_part", "has_room"), [("a" * 23, True), ("a" * 24, False), ('"jan kos"', False)]
+)
+async def test_an_address_without_room_for_a_documents_tag_is_warned_of_and_used_as_it_is(
+    client, as_role, office, local_part, has_room
+) -> None:
+    address = f"{local_part}@firma.example"
+    saved = await configure(client, as_role("admin"), document_address=True, reply_to=address)
+    warned = [] if has_room else [("document_address_without_room", "/document_address")]
+    assert list_codes(saved) == warned
+    body = LETTER | {"reference": {"number": "FV 12/2026"}}
+    sent = (await client.post("/send", json=body, headers=as_role("sender"))).json()
+    assert [code for code, _ in list_codes(sent)] == [code for code, _ in warned]
+    mail = await read_mail(client, as_role("sender"), sent["id"])
+    shown = mail["Reply-To"].addresses[0].addr_spec
+    assert (read_tag(office.vault, shown) == sent["id"], shown == address) == (
+        has_room,
+        not has_room,
+    )
+    other = (await client.post("/send", json=LETTER, headers=as_role("sender"))).json()
+    assert other["warnings"] == []  # about no document
