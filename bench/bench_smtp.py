@@ -25,6 +25,7 @@ from pathlib import Path
 import aiosmtplib
 import uvloop
 
+from app.memory import rest_memory
 from app.wire.address_policy import AddressPolicy
 from app.wire.body import Body, prepare_body
 from app.wire.conveyor import Conveyor
@@ -298,6 +299,7 @@ def compare(name: str, load: Load, repetitions: int, nodemailer: Path | None) ->
 def run_inner(kind: str, port: int, connections: int, count: int, size_bytes: int) -> None:
     """Be one of our own contenders."""
     load = Load(connections, count, size_bytes)
+    rest_memory()  # as every worker does
     if kind == "aiosmtplib":
         figures = uvloop.run(send_with_aiosmtplib(port, load))
     else:
