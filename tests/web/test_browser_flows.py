@@ -6,6 +6,7 @@ import pytest
 
 from tests.crafts.wire.certificates import make_authority
 from tests.crafts.wire.real_server import PASSWORD, USER, serve
+from tests.rooms.webhooks.receiver import answer, receive
 from tests.web.chromium import find_serious
 
 pytestmark = [pytest.mark.browser, pytest.mark.anyio]
@@ -129,11 +130,37 @@ async def test_a_new_key_is_copied_and_gone_on_the_next_visit(page):
     assert key not in await page.content()
 
 
+async def test_a_webhook_is_made_once_tried_and_found_in_its_log(page, api):
+    async with receive() as receiver:
+        receiver.answers = [answer(500)]
+        await page.goto("/ui/webhooks")
+        await page.get_by_role("link", name="Make the first webhook").click()
+        await page.get_by_label("Address (URL)").fill(receiver.url)
+        await page.get_by_label("Description").fill("Accounting")
+        await page.get_by_label("Everything", exact=True).uncheck()
+        await page.get_by_text("Single ones of these: Recipients").click()
+        await page.get_by_label("The server took it", exact=True).check()
+        await page.get_by_role("button", name="Make the webhook").dblclick()
+        secret = await page.locator("#fresh").inner_text()
+        assert await find_serious(page) == []
+        await page.get_by_role("button", name="Go on to the webhook").click()
+        await page.get_by_role("button", name="Send a test").click()
+        await page.get_by_text(re.compile("The test failed .* wrong at the receiver")).wait_for()
+        await page.get_by_text("Something went wrong at the receiver (500).", exact=True).click()
+        await page.get_by_text("The receiver answered 500.").wait_for()
+        assert secret not in await page.content()
+    (made,) = (await api.get("/webhooks")).json()["data"]
+    assert (made["events"], made["name"]) == (["recipient.sent"], "Accounting")
+
+
 async def test_everything_is_reached_by_keyboard(page):
     await page.goto("/ui/config/global")
     reached = set()
-    for _ in range(90):
+    folded = "document.activeElement.matches('details.group:not([open]) > summary')"
+    for _ in range(150):
         await page.keyboard.press("Tab")
+        if await page.evaluate(folded):
+            await page.keyboard.press("Enter")
         name = await page.evaluate(
             "document.activeElement.name || document.activeElement.innerText"
         )
@@ -157,6 +184,7 @@ async def test_an_account_is_made_shared_and_its_owner_enters_the_password(page,
     await page.get_by_label("A sender of their own").check()
     await page.get_by_label("Sender's address", exact=True).fill("windykacja@firma.example")
     assert not await page.get_by_label("Server of the mailbox").is_visible()
+    await page.locator("summary", has_text=re.compile("^\\s*Mailbox")).click()
     await page.get_by_label("It has a mailbox").check()
     await page.get_by_label("Server of the mailbox", exact=True).fill("imap.firma.example")
     await page.get_by_role("button", name="Save", exact=True).click()

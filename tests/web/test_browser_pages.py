@@ -22,6 +22,7 @@ async def test_no_page_has_a_serious_barrier_or_scrolls_sideways(page, part):
         "/ui/people/anna",
         "/ui/portable",
         "/ui/suppressions",
+        "/ui/webhooks/new",
     ]
     paths += ["/ui/password/nonsense"]
     paths = (paths + [entry.path for entry in MENU])[part::3]
@@ -41,11 +42,13 @@ async def test_mail_that_came_in_has_no_barrier_and_does_not_scroll_sideways(pag
     assert await find_trouble(page, [*paths, *(f"/ui/inbox/{each}" for each in mails)]) == {}
 
 
-async def find_trouble(page, paths):
+async def find_trouble(page, paths, *, unfolds=False):
     """Return what axe finds and what is too wide, at each path, width and colour scheme."""
     found = {}
     for path in paths:
         await page.goto(path)
+        if unfolds:
+            await page.locator("main details").evaluate_all("all => all.map(e => e.open = true)")
         for width, scheme in ((1280, "light"), (390, "light"), (390, "dark")):
             await page.set_viewport_size({"width": width, "height": 900})
             await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
@@ -54,6 +57,15 @@ async def find_trouble(page, paths):
             if trouble or wide > 0:
                 found[path, width, scheme] = (wide, trouble)
     return found
+
+
+async def test_a_webhook_and_a_form_unfolded_have_no_barrier(page, api):
+    given = {"url": f"https://127.0.0.1:1/{'awizo' * 60}", "events": ["recipient.sent", "*"]}
+    made = (await api.post("/webhooks", json=given)).json()["id"]
+    await api.post(f"/webhooks/{made}/test")
+    await api.post(f"/webhooks/{made}/rotate-secret")
+    paths = [f"/ui/webhooks/{made}", "/ui/webhooks", "/ui/config/users/anna", "/ui/config/global"]
+    assert await find_trouble(page, paths, unfolds=True) == {}
 
 
 async def test_signing_in_with_a_key_leads_to_the_overview(open_page, live):
