@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from app.api.account_rights import router as account_rights_router
 from app.api.accounts import router as accounts_router
 from app.api.audit import router as audit_router
+from app.api.auto_reply import router as auto_reply_router
 from app.api.batch import router as batch_router
 from app.api.batches import router as batches_router
 from app.api.config import router as config_router
@@ -63,6 +64,7 @@ ROUTERS: list[APIRouter] = [
     config_router,
     accounts_router,
     account_rights_router,
+    auto_reply_router,
     password_links_router,
     consent_router,
     oauth_callback_router,

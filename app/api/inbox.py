@@ -10,6 +10,8 @@ from sqlalchemy import Row
 from app.api.body import Body, Route, ShownInstant
 from app.api.gate import After, Limit, Page, TheOffice, decode_cursor, encode_cursor
 from app.api.sign_in import TheSender
+from app.inbox.answerable import Reason
+from app.inbox.auto_reply import DUE, SENT
 from app.inbox.correct import correct_kind, link
 from app.inbox.find import Wanted, find_incoming, list_incoming, mark_handled, read_raw
 from app.mime.machine import Kind
@@ -69,6 +71,15 @@ class IncomingLine(BaseModel):
     handled_note: str | None
 
 
+class ShownAutoReply(BaseModel):
+    """What became of the automatic reply."""
+
+    at: ShownInstant | None
+    message: str | None = Field(description="The message that answered.")
+    not_sent: Reason | None = Field(description="Why there is none.")
+    detail: str | None = Field(description="What went wrong.")
+
+
 class IncomingMail(IncomingLine):
     """One mail with its text."""
 
@@ -77,6 +88,7 @@ class IncomingMail(IncomingLine):
     text: str = Field(description="What its sender wrote, without what is quoted. Not HTML.")
     attachments: list[IncomingFile]
     report: dict[str, Any] | None = Field(description="What a report says.")
+    auto_reply: ShownAutoReply | None = Field(description="null: the account answers nobody.")
 
 
 class HandledBody(Body):
@@ -226,6 +238,7 @@ def _show(row: Row[Any]) -> IncomingMail:
         text=row.text,
         attachments=[IncomingFile(**each) for each in row.attachments],
         report=row.report,
+        auto_reply=_show_reply(row),
     )
 
 
@@ -254,3 +267,14 @@ def _show_line(row: Row[Any]) -> dict[str, Any]:
         "handled_by": row.handled_by,
         "handled_note": row.handled_note,
     }
+
+
+def _show_reply(row: Row[Any]) -> ShownAutoReply | None:
+    if row.reply_state is None:
+        return None
+    return ShownAutoReply(
+        at=row.reply_at,
+        message=row.reply_id,
+        not_sent=None if row.reply_state in (DUE, SENT) else row.reply_state,
+        detail=row.reply_detail,
+    )

@@ -6,6 +6,7 @@ sender: two workers, a crash, or a second mail at the same moment never make two
 answer stands on it (``incoming.reply_state``).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,18 +22,16 @@ from app.configuration.load import load_account
 from app.configuration.model import StoredAccount
 from app.configuration.resolve import Resolved, look_up
 from app.configuration.tables import account
-from app.errors import AwizoError, Refused, Unavailable
+from app.errors import AwizoError, Unavailable
 from app.inbox.answerable import Reason, find_target, judge_mail, list_mine
 from app.inbox.dispatch import post
-from app.inbox.reply_text import write_reply
+from app.inbox.reply_text import prepare_reply
 from app.inbox.tables import auto_reply, incoming, incoming_body, mailbox
 from app.mime.address import Mailbox
 from app.mime.incoming import Incoming, read_incoming
-from app.outbox.check import ask_ground
 from app.outbox.events import publish
 from app.outbox.office import Office
 from app.outbox.order import Reference
-from app.outbox.prepare import prepare
 from app.outbox.suppressed import Asked, find_suppressed, name_scopes
 
 DUE, SENT = "due", "sent"
@@ -42,6 +41,10 @@ _LATEST = timedelta(
     days=1
 )  # a mail that waited longer for its answer, in a stopped house, gets none
 _HOUR = timedelta(hours=1)
+_LISTED = (
+    "id", "sender_address", "sender_name", "subject",
+    "reply_state", "reply_at", "reply_id", "reply_detail",
+)  # fmt: skip
 _log = structlog.get_logger()
 
 
@@ -89,12 +92,9 @@ async def reply(office: Office, incoming_id: str) -> None:
     row, stored = found.row, found.stored
     reference = Reference(row.reference_type, row.reference_number, row.reference_customer)
     try:
-        order = await write_reply(
+        prepared = await prepare_reply(
             office, stored, found.resolved, found.wish, found.read, found.target, reference
         )
-        prepared = await prepare(office, order, await ask_ground(office, order))
-        if prepared.is_draft:
-            raise Refused("The account writes drafts; nothing goes out of it by itself.")
     except Unavailable:
         raise
     except AwizoError as error:
@@ -128,6 +128,15 @@ def find_refusal(
     if tx.execute(lately).first() is not None:
         return "recent"
     return "ceiling" if _count_lately(tx, stored.id, at) >= MOST_AN_HOUR else None
+
+
+def list_replies(tx: Connection, account_id: str, *, limit: int = 20) -> Sequence[Row[Any]]:
+    """Return the last mails that were answered, and those that were not, the newest first."""
+    columns = (incoming.c[name] for name in _LISTED)
+    query = select(*columns).where(
+        incoming.c.account_id == account_id, incoming.c.reply_state.is_not(None)
+    )
+    return tx.execute(query.order_by(incoming.c.id.desc()).limit(limit)).all()
 
 
 def may_forget(tx: Connection, at: datetime) -> bool:

@@ -10,11 +10,14 @@ from typing import Any
 from app.configuration.auto_reply import NAMES, AutoReply
 from app.configuration.model import StoredAccount
 from app.configuration.resolve import Resolved
+from app.errors import Refused
 from app.mime.address import Mailbox
 from app.mime.incoming import Incoming
 from app.mime.outgoing import keep_references
+from app.outbox.check import ask_ground
 from app.outbox.office import Office
 from app.outbox.order import Order, Reference
+from app.outbox.prepare import Prepared, prepare
 from app.templates_engine.catalogue import resolve as resolve_macro
 from app.templates_engine.values import DateValue, TextValue, pick_language
 
@@ -22,7 +25,27 @@ _LATEST = timedelta(days=1)  # what has not gone out by then is no answer any mo
 _SUBJECT, _BODY = "automatic reply subject", "automatic reply text"
 
 
-async def write_reply(
+async def prepare_reply(
+    office: Office,
+    stored: StoredAccount,
+    resolved: Resolved,
+    wish: AutoReply,
+    read: Incoming,
+    target: Mailbox,
+    reference: Reference,
+) -> Prepared:
+    """Return the finished answer to a mail, which nothing has stored yet.
+
+    Raises what sending raises, ``Refused`` where Jinja fails or the account only writes drafts.
+    """
+    order = await _write_reply(office, stored, resolved, wish, read, target, reference)
+    prepared = await prepare(office, order, await ask_ground(office, order))
+    if prepared.is_draft:
+        raise Refused("The account writes drafts; nothing goes out of it by itself.")
+    return prepared
+
+
+async def _write_reply(
     office: Office,
     stored: StoredAccount,
     resolved: Resolved,
@@ -31,7 +54,6 @@ async def write_reply(
     target: Mailbox,
     reference: Reference,
 ) -> Order:
-    """Return the order that answers a mail. Raises ``Refused`` where Jinja fails, ``Unavailable``."""
     values = list_values(resolved, wish, read, reference, office.clock())
     subject, body = wish.heading, wish.body
     if wish.engine == "jinja":

@@ -30,21 +30,22 @@ class JinjaPool:
         Raises ``Refused`` ``template_failed`` with the pointer ``/<source>``, ``Unavailable`` where
         there is no process to be had.
         """
-        asked = {"sources": dict(sources), "values": dict(values), "most_chars": MOST_CHARS}
-        block = json.dumps(asked).encode()
         self._cells.start()
+        return {name: await self._render(name, each, values) for name, each in sources.items()}
+
+    async def _render(self, name: str, source: str, values: Mapping[str, Any]) -> str:
+        asked = {"source": source, "values": dict(values), "most_chars": MOST_CHARS}
+        block = json.dumps(asked).encode()
         try:
             told = await self._cells.ask(partial(write_block, block=block), _read)
         except Overran:
-            detail = "The template takes too much time or memory."
-            told = {"fault": detail, "source": next(iter(sources))}
+            told = {"fault": "The template takes too much time or memory."}
         except NoCell as error:
             raise Unavailable("Templates cannot be rendered now.", code="no_renderer") from error
         if "fault" in told:
-            fault = Fault(f"/{told['source']}", "template_failed", told["fault"])
+            fault = Fault(f"/{name}", "template_failed", told["fault"])
             raise Refused(fault.detail, faults=[fault])
-        texts: dict[str, str] = told["texts"]
-        return texts
+        return str(told["text"])
 
 
 def _read(stream: BinaryIO) -> dict[str, Any]:

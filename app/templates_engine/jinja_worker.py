@@ -1,7 +1,7 @@
 """The process that renders Jinja templates (``cell`` has its rules); it can open no file or socket.
 
-A request is a JSON object ``sources``, ``values``, ``most_chars``; a reply is one with ``texts``, or
-with the ``fault`` and which of the sources has it.
+A request is a JSON object ``source``, ``values``, ``most_chars``; a reply is one with ``text`` or
+``fault``.
 """
 
 import json
@@ -17,20 +17,18 @@ def learn() -> Trade:
 
     def answer(request: bytes) -> bytes:
         asked = json.loads(request)
-        texts = {}
-        for name, source in asked["sources"].items():
-            try:
-                texts[name] = render_jinja(source, asked["values"], asked["most_chars"])
-            except JinjaFailed as error:
-                return json.dumps({"fault": str(error), "source": name}).encode()
-        return json.dumps({"texts": texts}).encode()
+        try:
+            text = render_jinja(asked["source"], asked["values"], asked["most_chars"])
+        except JinjaFailed as error:
+            return json.dumps({"fault": str(error)}).encode()
+        return json.dumps({"text": text}).encode()
 
     for line in (
         "{{ a|upper }}",
         "{% macro m(b) %}{{ b }}{% endmacro %}{{ m('é') }}",
         "{{ 1/a|length }}",
     ):
-        answer(json.dumps({"sources": {"": line}, "values": {}, "most_chars": 9}).encode())
+        answer(json.dumps({"source": line, "values": {}, "most_chars": 9}).encode())
     # The sandbox is the first wall, this is the second: nothing to read, to reach or to start.
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))  # the standard streams, no other
     for limit in (resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC):

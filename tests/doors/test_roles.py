@@ -35,6 +35,7 @@ ROWS = [
     Row("POST", "/inbox/unknown/forward", 404, 404, 404, 403, {"to": "a@x.example"}),
     Row("POST", "/inbox/unknown/kind", 404, 404, 404, 403, {"kind": "human"}),
     Row("POST", "/inbox/unknown/message", 404, 404, 404, 403, {"message": None}),
+    Row("POST", "/accounts/unknown/auto-reply/preview", 404, 404, 404, 403, {}),
     Row("GET", "/keys", 200, 403, 403, 403),
     Row("POST", "/keys", 201, 403, 403, 403, {"role": "probe", "name": "new"}),
     Row("DELETE", "/keys/unknown", 404, 403, 403, 403),

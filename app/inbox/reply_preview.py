@@ -1,0 +1,102 @@
+"""What an account would answer to a mail, and whether: by the code that answers, storing nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.engine import Connection
+
+from app.configuration.auto_reply import advise_on_auto_reply, parse_auto_reply, read_auto_reply
+from app.configuration.model import StoredAccount
+from app.configuration.resolve import Resolved, look_up
+from app.errors import Fault, Missing, Notice, Refused, refuse
+from app.inbox.answerable import Reason, find_target
+from app.inbox.auto_reply import find_refusal
+from app.inbox.reply_text import prepare_reply
+from app.inbox.tables import incoming, incoming_body
+from app.mime.incoming import Incoming, read_incoming
+from app.outbox.office import Office
+from app.outbox.order import Reference
+from app.outbox.prepare import Prepared
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is tried. settings: unsaved ones; None: those that are stored. mail: the id of one that
+    came in; None: ``raw``."""
+
+    settings: Mapping[str, Any] | None
+    mail: str | None
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What would be answered; None where the mail names nobody. reason: why it would not go out."""
+
+    prepared: Prepared | None
+    reason: Reason | None
+    notices: tuple[Notice, ...]
+
+
+async def preview_reply(office: Office, stored: StoredAccount, asked: Asked) -> Preview:
+    """Return what the account answers to a mail.
+
+    Raises ``Refused`` for what is wrong with the settings or the text (pointers in ``/auto_reply``),
+    ``Missing`` ``incoming_not_found``, and what sending raises.
+    """
+    stored = _take_settings(stored, asked.settings)
+    wish = parse_auto_reply(stored.document.get("auto_reply"))
+    if not wish.body.strip():
+        detail = "Nothing is set up for this account; give auto_reply with a body."
+        raise Refused(detail, faults=[Fault("/auto_reply/body", "required", detail)])
+
+    def read(tx: Connection) -> tuple[Incoming, Reference, Reason | None, Resolved | None]:
+        mail, reference = _read_mail(tx, stored, asked)
+        reason = find_refusal(tx, stored, mail, office.clock())
+        return mail, reference, reason, look_up(tx, stored.user_id, stored.id)
+
+    mail, reference, reason, resolved = await office.db.read(read)
+    target = find_target(mail) or mail.from_
+    prepared = None
+    if target is not None and resolved is not None:
+        try:
+            prepared = await prepare_reply(office, stored, resolved, wish, mail, target, reference)
+        except Refused as error:
+            raise _point_at_text(error) from None
+    notices = advise_on_auto_reply(stored.document)
+    return Preview(prepared, reason, (*notices, *(prepared.warnings if prepared else ())))
+
+
+def _take_settings(stored: StoredAccount, given: Mapping[str, Any] | None) -> StoredAccount:
+    if given is None:
+        return stored
+    faults: list[Fault] = []
+    read = read_auto_reply(given, "/auto_reply", faults)
+    refuse(faults)
+    return replace(stored, document={**stored.document, "auto_reply": read})
+
+
+def _read_mail(tx: Connection, stored: StoredAccount, asked: Asked) -> tuple[Incoming, Reference]:
+    if asked.mail is None:
+        return read_incoming(asked.raw), Reference()
+    query = select(incoming, incoming_body.c.raw).join(incoming_body)
+    mine = (incoming.c.id == asked.mail) & (incoming.c.account_id == stored.id)
+    row = tx.execute(query.where(mine)).first()
+    if row is None:
+        raise Missing("There is no such mail in this account.", code="incoming_not_found")
+    reference = Reference(row.reference_type, row.reference_number, row.reference_customer)
+    return read_incoming(bytes(row.raw)), reference
+
+
+def _point_at_text(error: Refused) -> Refused:
+    """What is wrong with the order is wrong with the text that it was made of."""
+    known = ("/subject", "/body", "/macros")
+    faults = [
+        replace(each, pointer=f"/auto_reply{each.pointer}")
+        if each.pointer.startswith(known)
+        else each
+        for each in error.faults
+    ]
+    return Refused(error.detail, faults=faults)
