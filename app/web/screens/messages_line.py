@@ -74,7 +74,7 @@ def _show_event(visit: Visit, each: Row[Any], servers: Any, readable: set[str]) 
 def _show_mail(visit: Visit, each: Row[Any]) -> dict[str, Any]:
     return {
         "at": each.received_at,
-        "what": describe_kind(visit, each.kind),
+        "what": visit._("Answer") if each.kind == "human" else describe_kind(visit, each.kind),
         "kind": "good" if each.is_verified and each.kind == "human" else "",
         "who": each.sender_address,
         "name": each.sender_name,
