@@ -33,7 +33,7 @@ from app.db import now
 from app.inbox.reports import read_keys
 from app.inbox.tables import auto_reply, incoming, incoming_body
 from app.mime.address import Mailbox
-from app.outbox.erase import erase, erase_quoting
+from app.outbox.erase import erase, erase_quoting, erase_reply
 from app.outbox.rows import ERASED
 from app.outbox.tables import event, message
 
@@ -73,6 +73,8 @@ def erase_person(tx: Connection, caller: Caller, address: Mailbox) -> ErasedPers
         fresh = {row.id: row for row in found if row.id not in done}
         for row in fresh.values():
             _erase_row(tx, row, address.key, at)
+            if row.sender_key == address.key:
+                _erase_replies(tx, row, at)
         done |= fresh
         # A forwarded copy may have been answered.
         found = _find_about(tx, erase_quoting(tx, fresh, at))
@@ -107,7 +109,9 @@ def _find_about(tx: Connection, message_ids: Iterable[str]) -> list[Row[Any]]:
 _ROWS: Select[Any] = select(
     incoming.c.id,
     incoming.c.about_id,
+    incoming.c.account_id,
     incoming.c.sender_key,
+    incoming.c.reply_id,
     incoming.c.to,
     incoming.c.report,
 ).order_by(incoming.c.id)
@@ -139,6 +143,15 @@ def _erase_row(tx: Connection, row: Row[Any], key: str, at: datetime) -> None:
         values |= _NOBODY
     tx.execute(update(incoming).where(incoming.c.id == row.id).values(values))
     tx.execute(delete(incoming_body).where(incoming_body.c.incoming_id == row.id))
+
+
+def _erase_replies(tx: Connection, row: Row[Any], at: datetime) -> None:
+    """Erase what a mail was answered by itself: that went to its return path, which may name them."""
+    if row.reply_id is None:
+        return
+    for key in erase_reply(tx, row.reply_id, at):
+        remembered = (auto_reply.c.account_id == row.account_id, auto_reply.c.sender_key == key)
+        tx.execute(delete(auto_reply).where(*remembered))
 
 
 def _erase_events(tx: Connection, rows: Mapping[str, Row[Any]]) -> None:

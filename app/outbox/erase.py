@@ -45,23 +45,17 @@ def erase(tx: Connection, caller: Caller, address: Mailbox) -> Erased:
     ).all()
     pending = 0
     for message_id in found:
-        row = lock_message(tx, message_id)
-        if row is None:
-            continue
-        theirs = [each for each in read_recipients(tx, row.id) if each.address_key == address.key]
-        waiting = [each for each in theirs if each.state not in LAST and each.state != "sending"]
-        move(tx, row, waiting, state="cancelled", reason="erased", at=at, event="cancelled")
-        # One that is being sent is erased, too: its claim has the address in memory, and ``settle``
-        # ends a recipient that it finds erased.
-        tx.execute(
-            update(recipient)
-            .where(recipient.c.id.in_([each.id for each in theirs]))
-            .values(address=ERASED, address_key=ERASED, name="")
-        )
-        pending += _erase_content(tx, row, at)
-        refresh(tx, row, at)
+        pending += _erase_message(tx, message_id, at, key=address.key)
     _erase_answers(tx, set(found), address)
     return Erased(frozenset(found), pending)
+
+
+def erase_reply(tx: Connection, message_id: str, at: datetime) -> list[str]:
+    """Erase a message that answers the person, to whatever address; return the keys of those."""
+    query = select(recipient.c.address_key).where(recipient.c.message_id == message_id)
+    keys = list(tx.scalars(query))
+    _erase_message(tx, message_id, at)
+    return keys
 
 
 def erase_quoting(tx: Connection, quoted: Iterable[str], at: datetime) -> list[str]:
@@ -77,6 +71,28 @@ def erase_quoting(tx: Connection, quoted: Iterable[str], at: datetime) -> list[s
         if row is not None:
             _erase_content(tx, row, at)
     return found
+
+
+def _erase_message(
+    tx: Connection, message_id: str, at: datetime, *, key: str | None = None
+) -> bool:
+    """Erase the recipient ``key`` (None: all) and the content; True where that waits for others."""
+    row = lock_message(tx, message_id)
+    if row is None:
+        return False
+    theirs = [each for each in read_recipients(tx, row.id) if key in (None, each.address_key)]
+    waiting = [each for each in theirs if each.state not in LAST and each.state != "sending"]
+    move(tx, row, waiting, state="cancelled", reason="erased", at=at, event="cancelled")
+    # One that is being sent is erased, too: its claim has the address in memory, and ``settle``
+    # ends a recipient that it finds erased.
+    tx.execute(
+        update(recipient)
+        .where(recipient.c.id.in_([each.id for each in theirs]))
+        .values(address=ERASED, address_key=ERASED, name="")
+    )
+    waits = _erase_content(tx, row, at)
+    refresh(tx, row, at)
+    return waits
 
 
 def _erase_content(tx: Connection, row: Row[Any], at: datetime) -> bool:

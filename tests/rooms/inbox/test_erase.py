@@ -149,16 +149,22 @@ def test_nobody_who_was_erased_is_answered_or_remembered_as_answered(
     box: LetterBox, leftovers: Callable[[], bool]
 ) -> None:
     account = box.open()
+    path = "bounce-jan.kowalski=klient.example@list.example"  # their return path
+    reply = box.send(path, subject="Auto: Kowalski")
     got = [box.throw(write_mail(sender=JAN)) for _ in range(2)]
-    answered = {"reply_state": "sent", "reply_id": "01reply", "reply_detail": "to kowalski"}
+    answered = {"reply_state": "sent", "reply_id": reply, "reply_detail": "to kowalski"}
     for each, told in zip(got, ({"reply_state": "due"}, answered), strict=True):
         box.desk.change(incoming, incoming.c.id == each, **told)
     at = box.desk.office.clock()
-    row = {"account_id": account, "sender_key": GONE.key, "replied_at": at, "free_at": at}
-    box.desk.do(lambda tx: tx.execute(insert(auto_reply).values(row)))
+    for key in (GONE.key, path, OLA):
+        row = {"account_id": account, "sender_key": key, "replied_at": at, "free_at": at}
+        box.desk.do(lambda tx, row=row: tx.execute(insert(auto_reply).values(row)))
     erase(box)
     assert not leftovers()
     assert [box.look(each).reply_state for each in got] == [None, "sent"]
+    assert box.desk.look(reply).states == {"erased@invalid": "sent"}
+    kept = select(auto_reply.c.sender_key)
+    assert box.desk.do(lambda tx: list(tx.scalars(kept))) == [OLA]
 
 
 @pytest.mark.parametrize("is_renumbered", [False, True], ids=["same uid", "numbered anew"])
