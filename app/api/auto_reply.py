@@ -16,8 +16,8 @@ from app.api.templates import ShownNotice, show_notices
 from app.configuration.account_rights import require_account
 from app.configuration.auto_reply import AUTO_REPLY
 from app.configuration.model import StoredAccount
-from app.inbox.answerable import Reason, list_mine
-from app.inbox.reply_preview import Asked, preview_reply
+from app.inbox.answerable import Reason
+from app.inbox.reply_preview import Asked, Sample, preview_reply
 
 router = APIRouter(route_class=Route, tags=["accounts"])
 
@@ -73,9 +73,9 @@ async def preview_auto_reply(
         return require_account(tx, caller, account, "manage")
 
     stored = await office.db.read(find)
-    sample = given.mail or SampleMail()
-    asked = Asked(given.auto_reply, given.incoming, write_sample(sample, stored))
-    preview = await preview_reply(office, stored, asked)
+    mail = given.mail or SampleMail()
+    sample = Sample(mail.from_, mail.to, mail.subject, mail.headers)
+    preview = await preview_reply(office, stored, Asked(given.auto_reply, given.incoming or sample))
     prepared = preview.prepared
     rendered = prepared.rendered if prepared else None
     return ShownPreview(
@@ -87,14 +87,3 @@ async def preview_auto_reply(
         html=rendered.html if rendered else None,
         warnings=show_notices(preview.notices),
     )
-
-
-def write_sample(sample: SampleMail, stored: StoredAccount) -> bytes:
-    """Return a mail made up, as a mailbox would hold it."""
-    own = stored.document.get("sender", {}).get("address") or min(
-        list_mine(stored).keys, default=""
-    )
-    fields = {"From": sample.from_, "To": own if sample.to is None else sample.to}
-    fields |= {"Subject": sample.subject, **sample.headers}
-    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    return f"{head}\r\nDzień dobry\r\n".encode("utf-8", "replace")

@@ -1,7 +1,7 @@
 """What an account would answer to a mail, and whether: by the code that answers, storing nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import select
@@ -11,7 +11,7 @@ from app.configuration.auto_reply import advise_on_auto_reply, parse_auto_reply,
 from app.configuration.model import StoredAccount
 from app.configuration.resolve import Resolved, look_up
 from app.errors import Fault, Missing, Notice, Refused, refuse
-from app.inbox.answerable import Reason, find_target
+from app.inbox.answerable import Reason, find_target, list_mine
 from app.inbox.auto_reply import find_refusal
 from app.inbox.reply_text import prepare_reply
 from app.inbox.tables import incoming, incoming_body
@@ -22,13 +22,22 @@ from app.outbox.prepare import Prepared
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """A mail made up. to: None is the account's own address. headers: further fields by name."""
+
+    from_: str = "Jan Kowalski <jan@klient.example>"
+    to: str | None = None
+    subject: str = "Oferta"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """What is tried. settings: unsaved ones; None: those that are stored. mail: the id of one that
-    came in; None: ``raw``."""
+    came in, or a sample."""
 
     settings: Mapping[str, Any] | None
-    mail: str | None
-    raw: bytes
+    mail: str | Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +88,8 @@ def _take_settings(stored: StoredAccount, given: Mapping[str, Any] | None) -> St
 
 
 def _read_mail(tx: Connection, stored: StoredAccount, asked: Asked) -> tuple[Incoming, Reference]:
-    if asked.mail is None:
-        return read_incoming(asked.raw), Reference()
+    if isinstance(asked.mail, Sample):
+        return read_incoming(_write_sample(asked.mail, stored)), Reference()
     query = select(incoming, incoming_body.c.raw).join(incoming_body)
     mine = (incoming.c.id == asked.mail) & (incoming.c.account_id == stored.id)
     row = tx.execute(query.where(mine)).first()
@@ -88,6 +97,17 @@ def _read_mail(tx: Connection, stored: StoredAccount, asked: Asked) -> tuple[Inc
         raise Missing("There is no such mail in this account.", code="incoming_not_found")
     reference = Reference(row.reference_type, row.reference_number, row.reference_customer)
     return read_incoming(bytes(row.raw)), reference
+
+
+def _write_sample(sample: Sample, stored: StoredAccount) -> bytes:
+    """Return a mail as a mailbox would hold it; nothing in a field ends it."""
+    to = sample.to
+    if to is None:
+        own = stored.document.get("sender", {}).get("address")
+        to = own or min(list_mine(stored).keys, default="")
+    fields = {"From": sample.from_, "To": to, "Subject": sample.subject, **sample.headers}
+    head = "".join(f"{name}: {' '.join(value.split())}\r\n" for name, value in fields.items())
+    return f"{head}\r\nDzień dobry\r\n".encode("utf-8", "replace")
 
 
 def _point_at_text(error: Refused) -> Refused:
