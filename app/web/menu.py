@@ -32,10 +32,9 @@ MENU: Sequence[Entry] = (
     Entry(
         "/ui/accounts", mark("Accounts"), also=("/ui/domains", "/ui/suppressions", "/ui/portable")
     ),
-    Entry("/ui/keys", mark("Keys"), ("admin",)),
-    Entry("/ui/webhooks", mark("Webhooks"), ("admin",)),
-    Entry("/ui/audit", mark("Audit"), ("admin",)),
-    Entry("/ui/system", mark("System"), ("admin",)),
+    Entry(
+        "/ui/keys", mark("Administration"), ("admin",), ("/ui/webhooks", "/ui/audit", "/ui/system")
+    ),
 )
 
 

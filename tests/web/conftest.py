@@ -62,7 +62,7 @@ def database_url(sqlite_url: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def zone() -> Iterator[tuple[Zone, tuple[str, int]]]:
+def names() -> Iterator[tuple[Zone, tuple[str, int]]]:
     """What the name server knows, at first nothing, and where it answers."""
     zone = Zone()
     with serve_names(zone) as server:
@@ -71,10 +71,10 @@ def zone() -> Iterator[tuple[Zone, tuple[str, int]]]:
 
 @pytest.fixture
 def settings(
-    database_url: str, tmp_path: Path, zone: tuple[Zone, tuple[str, int]]
+    database_url: str, tmp_path: Path, names: tuple[Zone, tuple[str, int]]
 ) -> Iterator[Settings]:
     """The settings of the service under test: nobody else's name server is asked."""
-    known, server = zone
+    known, server = names
     yield Settings(data_dir=tmp_path / "data", database_url=database_url, dns_server=server)
     known.records = ()
 

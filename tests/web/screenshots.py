@@ -22,8 +22,10 @@ from app.main import create_app
 from app.outbox.office import open_office
 from app.outbox.tables import message, recipient
 from app.settings import Settings
+from app.webhooks.tables import webhook
 from migrations.run import upgrade
 from tests.crafts.wire.real_server import USER, serve
+from tests.rooms.webhooks.receiver import OK, Receiver, answer, receive
 from tests.web.chromium import CHROMIUM, FLAGS
 from tests.web.chromium import serve as serve_app
 from tests.web.pictured_mail import let_come_in
@@ -56,7 +58,7 @@ GLOBAL = {
 }
 
 
-async def tell(api: httpx.AsyncClient, port: int) -> dict[str, str]:
+async def tell(api: httpx.AsyncClient, port: int, receiver: Receiver) -> dict[str, str]:
     """Configure the company, write templates, send mail; return ids."""
     smtp = {"host": "127.0.0.1", "port": port, "connection": "plaintext", "batch_limit": 60}
     await _put(api, "/config/global", GLOBAL | {"smtp": smtp})
@@ -77,6 +79,14 @@ async def tell(api: httpx.AsyncClient, port: int) -> dict[str, str]:
     await _put(api, f"/accounts/{made}/rights/piotr", {"manage": True})
     until = {"send": True, "until": "2099-08-31T21:59:59Z"}
     await _put(api, f"/accounts/{made}/rights/anna", until)
+    hook = {
+        "url": receiver.url,
+        "name": "Moduł księgowy",
+        "events": ["recipient.*", "inbox.answer"],
+    }
+    hooked = (await api.post("/webhooks", json=hook)).json()["id"]
+    shop = {"url": "https://sklep.firma.example/powiadomienia", "events": ["*"], "enabled": False}
+    (await api.post("/webhooks", json=shop)).raise_for_status()
     for each in (
         {"address": "szef@klient.example", "note": "Telefonicznie, 22 listopada"},
         {"address": "biuro@dawny.example", "reason": "hard_bounce"},
@@ -109,7 +119,12 @@ async def tell(api: httpx.AsyncClient, port: int) -> dict[str, str]:
         await asyncio.sleep(0.05)
     servers = {"smtp": {"host": "smtp.firma.example", "connection": "starttls"}}
     await _put(api, "/domains/firma.example", servers)
-    return {"sent": sent, "account": made}
+    for _ in range(100):
+        if len(receiver.heard) > 1:
+            break
+        await asyncio.sleep(0.05)
+    await api.post(f"/webhooks/{hooked}/test")
+    return {"sent": sent, "account": made, "webhook": hooked}
 
 
 async def _put(api: httpx.AsyncClient, path: str, given: dict[str, Any]) -> None:
@@ -228,6 +243,12 @@ async def take_all(page: Page, folder: Path, language: str, ids: dict[str, str],
     await shoot("12-domain")
     await shoot("13-suppressions", "/ui/suppressions")
     await shoot("14-portable", "/ui/portable")
+    await shoot("16-webhooks", "/ui/webhooks")
+    await shoot("16-webhook-new", "/ui/webhooks/new")
+    await shoot("16-webhook", f"/ui/webhooks/{ids['webhook']}")
+    await page.locator("form[action$='rotate']").evaluate("form => form.submit()")
+    await page.locator("#fresh").wait_for()
+    await shoot("16-webhook-secret")
     await shoot("09-keys", "/ui/keys")
     await shoot("09-audit", "/ui/audit")
     await shoot("09-system", "/ui/system")
@@ -247,11 +268,19 @@ async def run(folder: Path, languages: list[str]) -> None:
         await office.db.write(ensure_admin_key, settings, office.vault, office.clock())
         async with (
             serve(None) as mailbox,
+            receive() as receiver,
             serve_app(create_app(settings, office=office)) as address,
             httpx.AsyncClient(base_url=address, headers={"Authorization": f"Bearer {KEY}"}) as api,
             async_playwright() as driver,
         ):
-            ids = await tell(api, mailbox.port)
+            receiver.answers = [OK, answer(503), OK]
+            ids = await tell(api, mailbox.port, receiver)
+            shown = "https://erp.firma.example/awizo"  # not the port of this machine
+            await office.db.write(
+                lambda tx: tx.execute(
+                    update(webhook).where(webhook.c.id == ids["webhook"]).values(url=shown)
+                )
+            )
             ids |= await let_come_in(office, ids["sent"])
             await office.db.write(repeat, ids["sent"], 240)
             for language in languages:

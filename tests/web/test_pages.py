@@ -10,7 +10,7 @@ from app.web.menu import MENU
 
 pytestmark = pytest.mark.anyio
 MOST_BYTES = 100_000
-PAGES = [entry.path for entry in MENU]
+PAGES = [path for entry in MENU for path in entry.places]
 _ADDRESS = re.compile(r'(?:href|src)="(/ui/static/[^"]+)"')
 
 

@@ -115,9 +115,9 @@ async def test_the_first_run_finds_the_server(signed_in, address, provider, host
     ],
 )  # fmt: skip
 async def test_the_first_run_asks_whoever_the_api_would_ask(
-    signed_in, client, as_role, zone, records, stored, host, username, said
+    signed_in, client, as_role, names, records, stored, host, username, said
 ):
-    zone[0].records = records
+    names[0].records = records
     if stored:
         await client.put("/domains/firma.example", json=stored, headers=as_role("admin"))
     browser = await signed_in("admin")

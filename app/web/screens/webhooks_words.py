@@ -1,5 +1,6 @@
 """How webhooks are spoken of: what they may be told, how they are doing, why a try failed."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,8 @@ _KINDS: Mapping[int, str] = {
     5: mark("Something went wrong at the receiver (%(code)s)."),
 }
 
+_STATUS = re.compile(r"(?:The receiver answered )?([1-9]\d\d)\b")
+
 
 def list_types(guest: "Guest", stored: Sequence[str]) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return each area with its types as (type, words); with ``stored`` ones that are no more known."""
@@ -91,7 +94,12 @@ def describe_type(guest: "Guest", type: str) -> str:
 
 
 def describe_trouble(guest: "Guest", code: int | None, error: str) -> str:
-    """Return in plain words why a try failed; ``error`` is what the room says of it."""
+    """Return in plain words why a try failed; ``error`` is what the room says of it.
+
+    code: the HTTP status; None: as the sentence has it, if at all.
+    """
+    if code is None and (found := _STATUS.match(error)):
+        code = int(found[1])
     if code is None:
         known = (words for start, words in SILENCES.items() if error.startswith(start))
         return guest._(next(known, error))
