@@ -7,8 +7,10 @@ from sqlalchemy.engine import Connection
 
 from app.accounts.caller import Caller
 from app.db import now
-from app.inbox.reach import may_read
+from app.inbox.reach import list_readable
 from app.inbox.tables import UNANSWERED, UNMATCHED, incoming, mailbox
+
+_MOST_COUNTED = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,15 @@ class Mailboxes:
 
 
 def count_open(tx: Connection, caller: Caller) -> Open:
-    """Count what the caller may read and nobody took care of."""
+    """Count what the caller may read and nobody took care of, of the first ``_MOST_COUNTED``."""
+    readable = list_readable(tx, caller)
 
     def count(condition: TextClause) -> int:
-        query = select(func.count()).select_from(incoming)
-        is_theirs = may_read(tx, caller, incoming.c.account_id)
-        return tx.scalar(query.where(condition, is_theirs)) or 0
+        # The inner query has an index of its own; grouped at once, another one would be taken.
+        found = select(incoming.c.account_id).where(condition).limit(_MOST_COUNTED).subquery()
+        query = select(found.c.account_id, func.count()).group_by(found.c.account_id)
+        rows = tx.execute(query)
+        return sum(number for each, number in rows if readable is None or each in readable)
 
     return Open(count(UNANSWERED), count(UNMATCHED))
 

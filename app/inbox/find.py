@@ -7,16 +7,18 @@ how far it came.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import nlargest
+from itertools import chain
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, func, select, update
+from sqlalchemy import ColumnElement, Row, func, select, update
 from sqlalchemy.engine import Connection
 
 from app.accounts import audit
 from app.accounts.caller import Caller
 from app.db import lock_rows, now
 from app.errors import Missing
-from app.inbox.reach import may_read
+from app.inbox.reach import list_readable, may_read
 from app.inbox.tables import REPORTS, incoming, incoming_body
 
 WINDOW = 2000  # mails that one search looks through
@@ -65,14 +67,14 @@ def list_incoming(
     tx: Connection, caller: Caller, wanted: Wanted, *, before: str | None, limit: int
 ) -> Found:
     """Return mail, the newest first, below the id ``before``; ``preview`` has its first words."""
-    query = select(*_LINE).where(may_read(tx, caller, incoming.c.account_id), *_choose(wanted))
+    conditions = _choose(wanted)
     if before is not None:
-        query = query.where(incoming.c.id < before)
-    query = query.order_by(incoming.c.id.desc())
+        conditions.append(incoming.c.id < before)
     if wanted.text:
-        return _search(tx, query, wanted.text.casefold(), limit)
-    rows = tx.execute(query.limit(limit + 1)).all()
-    return Found(rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
+        return _search(tx, caller, conditions, wanted.text.casefold(), limit)
+    ids = _list_ids(tx, caller, conditions, limit + 1)
+    following = ids[limit - 1] if len(ids) > limit else None
+    return Found(_read_lines(tx, ids[:limit]), following)
 
 
 def find_incoming(tx: Connection, caller: Caller, incoming_id: str) -> Row[Any]:
@@ -138,19 +140,42 @@ def _choose(wanted: Wanted) -> list[ColumnElement[bool]]:
     return chosen
 
 
-def _search(tx: Connection, query: Select[Any], text: str, limit: int) -> Found:
+def _list_ids(
+    tx: Connection, caller: Caller, conditions: Sequence[ColumnElement[bool]], limit: int
+) -> list[str]:
+    query = select(incoming.c.id).where(*conditions).order_by(incoming.c.id.desc()).limit(limit)
+    accounts = list_readable(tx, caller)
+    if accounts is None:
+        return list(tx.scalars(query))
+    found = (tx.scalars(query.where(incoming.c.account_id == each)) for each in accounts)
+    return nlargest(limit, chain.from_iterable(found))
+
+
+def _read_lines(tx: Connection, ids: Sequence[str]) -> Sequence[Row[Any]]:
+    query = select(*_LINE).where(incoming.c.id.in_(ids))
+    return tx.execute(query.order_by(incoming.c.id.desc())).all()
+
+
+def _search(
+    tx: Connection,
+    caller: Caller,
+    conditions: Sequence[ColumnElement[bool]],
+    text: str,
+    limit: int,
+) -> Found:
     """Look for ``text``, case folded, here: databases fold ASCII only, or each in its own way."""
-    looked_at = (
+    seen = _list_ids(tx, caller, conditions, WINDOW)
+    query = select(
+        incoming.c.id,
         incoming.c.sender_key,
         incoming.c.sender_name,
         incoming.c.subject,
         incoming.c.reference_number,
         incoming.c.reference_customer,
         func.substr(incoming.c.text, 1, SEARCHED_CHARS),
-    )
-    seen = tx.execute(query.limit(WINDOW).with_only_columns(incoming.c.id, *looked_at)).all()
-    hits = [row.id for row in seen if any(each and text in each.casefold() for each in row[1:])]
+    ).where(incoming.c.id.in_(seen))
+    rows = tx.execute(query.order_by(incoming.c.id.desc()))
+    hits = [row.id for row in rows if any(each and text in each.casefold() for each in row[1:])]
     is_cut = len(hits) <= limit and len(seen) == WINDOW
-    following = hits[limit - 1] if len(hits) > limit else seen[-1].id if is_cut else None
-    shown = select(*_LINE).where(incoming.c.id.in_(hits[:limit])).order_by(incoming.c.id.desc())
-    return Found(tx.execute(shown).all(), following, is_cut)
+    following = hits[limit - 1] if len(hits) > limit else seen[-1] if is_cut else None
+    return Found(_read_lines(tx, hits[:limit]), following, is_cut)
