@@ -74,7 +74,7 @@ def read_auto_reply(given: object, pointer: str, faults: list[Fault]) -> dict[st
     if wish.enabled and not wish.body.strip():
         faults.append(Fault(f"{pointer}/body", "required", "Say what is answered."))
     if wish.from_at and wish.until_at and wish.from_at >= wish.until_at:
-        faults.append(Fault(f"{pointer}/until_at", "invalid_time", "It ends after it begins."))
+        faults.append(Fault(f"{pointer}/until_at", "ends_too_early", "It ends after it begins."))
     faults += [replace(each, pointer=pointer + each.pointer) for each in _check_text(wish)]
     return read
 
@@ -135,7 +135,7 @@ def _read_instant(given: object, pointer: str, faults: list[Fault]) -> str | Non
             return at.isoformat().replace("+00:00", "Z")
     except (TypeError, ValueError, OverflowError):
         detail = "Give a time with its zone: 2026-12-24T00:00:00+01:00."
-        faults.append(Fault(pointer, "invalid_time", detail))
+        faults.append(Fault(pointer, "invalid_instant", detail))
         return None
     faults.append(Fault(pointer, "offset_missing", "Give the time with its offset, +01:00 or Z."))
     return None

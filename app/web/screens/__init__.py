@@ -9,6 +9,7 @@ from app.web.screens.account_consent import router as consent_router
 from app.web.screens.account_rights import router as rights_router
 from app.web.screens.accounts import router as accounts_router
 from app.web.screens.audit import router as audit_router
+from app.web.screens.auto_reply import router as auto_reply_router
 from app.web.screens.compose import router as compose_router
 from app.web.screens.config import router as config_router
 from app.web.screens.domains import router as domains_router
@@ -50,6 +51,7 @@ ROUTERS: Sequence[APIRouter] = (
     probe_router,
     accounts_router,
     rights_router,
+    auto_reply_router,
     consent_router,
     password_router,
     person_router,

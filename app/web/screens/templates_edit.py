@@ -43,8 +43,9 @@ from app.web.words import mark
 router = APIRouter()
 _FIELDS = {"/subject": "subject", "/body": "body", "/requires": "requires", "": ""}
 _LINE = re.compile(r"^Line (\d+): (.*)", re.DOTALL)
-_WHAT = re.compile(r"^(\S.*?) (?:is not in|stays as|has no partner)")
+_WHAT = re.compile(r"^(\S.*?) (?:is not in|stays as|has no partner|has no value)")
 NOTICES: Mapping[str, str] = {
+    "unknown_name": mark("%(what)s has no value; it is empty."),
     "unknown_macro": mark("%(what)s is no macro that Awizo knows; it stays as it is written."),
     "macro_not_filled": mark("%(what)s stays as it is: no values in styles, scripts, comments."),
     "remote_image": mark("Many mail programs hide an image from the web until its reader asks."),
