@@ -172,3 +172,27 @@ async def test_a_person_corrects_the_kind_and_links_a_mail_with_its_message(
         "inbox.message", "inbox.message", "inbox.kind",
     ]  # fmt: skip
     assert trail["data"][2]["before"] == {"kind": "auto_reply", "kind_by": None}
+
+
+async def test_what_an_erased_person_wrote_is_gone_and_that_they_wrote_stays(
+    client, as_role, office
+) -> None:
+    account = await configure(office, config=MAILBOX)
+    await receive(office, account, write("pytanie"))
+    headers = as_role("admin")
+    (line,) = (await client.get("/inbox", headers=headers)).json()["data"]
+    answer = await client.delete("/recipients/KLIENT@klient.example", headers=headers)
+    assert answer.json() == {"messages": 0, "pending": 0, "incoming": 1}
+    shown = await client.get(f"/inbox/{line['id']}", headers=headers)
+    assert "klient.example" not in shown.text and "pytanie" not in shown.text
+    assert (shown.json()["received_at"], shown.json()["kind"]) == (line["received_at"], "human")
+    feed = await client.get("/events", headers=headers)
+    assert "klient.example" not in feed.text
+    body = {"to": "ola@firma.example"}
+    for answer in (
+        await client.get(f"/inbox/{line['id']}/raw", headers=headers),
+        await client.post(f"/inbox/{line['id']}/forward", json=body, headers=headers),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (404, "body_erased")
+    trail = await client.get("/audit?action=recipient.erase", headers=headers)
+    assert trail.json()["data"][0]["after"] == {"messages": 0, "incoming": 1}
