@@ -2,7 +2,9 @@
 
 Nothing of the machine's configuration is read or changed; high loopback ports, maildirs in the
 folder. Two listeners: `submission_port` (STARTTLS and login demanded) and `relay_port` (neither).
-Recipients at ``gone.example`` are accepted and bounce; ``brak@klient.example`` does not exist.
+Recipients at ``gone.example`` are accepted and bounce, those at ``dalej.example`` go on by SMTP without
+DSN, those at ``later.example`` wait until ``open_later``; a warning comes after a second.
+``lista@klient.example`` is two people; ``brak@klient.example`` does not exist.
 """
 
 import contextlib
@@ -49,8 +51,14 @@ virtual_mailbox_base = {folder}/mail
 virtual_uid_maps = static:{nobody}
 virtual_gid_maps = static:{nobody}
 recipient_delimiter = +
-relay_domains = gone.example
-transport_maps = inline:{{ {{ gone.example = gone: }} }}
+relay_domains = gone.example, later.example, dalej.example
+transport_maps = inline:{{ {{ gone.example = gone: }} {{ later.example = later: }}
+  {{ dalej.example = smtp:[127.0.0.1]:{further} }} }}
+virtual_alias_maps = inline:{{ {{ lista@klient.example = jan@klient.example, ewa@klient.example }} }}
+delay_warning_time = 1s
+queue_run_delay = 1s
+minimal_backoff_time = 1s
+maximal_backoff_time = 1s
 smtpd_tls_cert_file = {certificate}
 smtpd_tls_key_file = {key}
 smtpd_sasl_type = dovecot
@@ -64,9 +72,16 @@ MASTER_CF = """\
   -o smtpd_sasl_auth_enable=yes
   -o smtpd_client_restrictions=permit_sasl_authenticated,reject
 127.0.0.1:{relay} inet n - n - - smtpd
+127.0.0.1:{further} inet n - n - - smtpd
+  -o myhostname=mx.dalej.example
+  -o smtpd_discard_ehlo_keywords=dsn
+  -o cleanup_service_name=further
+further unix n - n - 0 cleanup
+  -o virtual_alias_maps=inline:{{{{ @dalej.example = ewa@klient.example }}}}
+smtp unix - - n - - smtp
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
+qmgr unix n - n 1 1 qmgr
 tlsmgr unix - - n 1000? 1 tlsmgr
 rewrite unix - - n - - trivial-rewrite
 bounce unix - - n - 0 bounce
@@ -78,6 +93,7 @@ error unix - - n - - error
 retry unix - - n - - error
 virtual unix - n n - - virtual
 gone unix - n n - - pipe user=nobody argv=/bin/sh -c {{ exit 67 }}
+later unix - n n - - pipe flags=X user=nobody argv=/bin/sh -c {{ test -e {folder}/open || exit 75 }}
 anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
@@ -145,6 +161,10 @@ class Postfix:
             return not any(path.is_file() for queue in queues for path in queue.rglob("*"))
 
         wait_until(is_empty, 20, self.read_log)
+
+    def open_later(self) -> None:
+        """Let what waits for ``later.example`` be delivered."""
+        (self.folder / "open").touch()
 
     def read_log(self) -> str:
         """Return what Postfix has logged so far."""
@@ -217,7 +237,7 @@ def _lay_out(folder: Path) -> Postfix:
     shutil.chown(folder / "mail", NOBODY, NOBODY)
     authority = make_authority(folder / "certificates")
     certificate, key = authority.issue("127.0.0.1")
-    submission, relay = _find_ports()
+    submission, relay, further = _find_ports()
     values = {
         "folder": folder,
         "nobody": NOBODY,
@@ -225,6 +245,7 @@ def _lay_out(folder: Path) -> Postfix:
         "key": key,
         "submission": submission,
         "relay": relay,
+        "further": further,
     }
     (folder / "users").write_text(f"{USER}:{PASSWORD}\n")
     (folder / "dovecot.conf").write_text(DOVECOT_CONF.format(**values))
@@ -236,11 +257,12 @@ def _lay_out(folder: Path) -> Postfix:
     return Postfix(folder, submission, relay, authority.pem)
 
 
-def _find_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as two:
+def _find_ports() -> tuple[int, int, int]:
+    with socket.socket() as one, socket.socket() as two, socket.socket() as three:
         one.bind(("127.0.0.1", 0))
         two.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], two.getsockname()[1]
+        three.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], two.getsockname()[1], three.getsockname()[1]
 
 
 def _answers(port: int) -> bool:
