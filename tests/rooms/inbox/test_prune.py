@@ -1,5 +1,6 @@
 """Retention of what came in: content, then the record; a report that waits is applied all the same."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from app.inbox.find import read_raw
 from app.inbox.prune import prune
 from app.inbox.reports import apply_waiting, find_waiting
 from app.inbox.tables import incoming, incoming_body
+from app.worker import Worker
 from tests.rooms.inbox.letters import LetterBox, tell, write_dsn, write_mail
 from tests.rooms.outbox.desk import ADMIN
 
@@ -67,3 +69,18 @@ def test_a_report_that_waits_is_applied_without_its_content_and_harms_nobody_wit
     box.desk.settle(claimed, "sent")
     assert sorted(box.desk.do(apply_waiting, each, ago(0)) for each in waiting) == [False, True]
     assert box.desk.look(sent).status == "delivered"
+
+
+def test_a_worker_forgets_by_itself(box: LetterBox) -> None:
+    box.open()
+    box.throw(write_mail(), at=ago(4000))
+
+    async def work() -> None:
+        office = box.desk.office
+        query = select(func.count()).select_from(incoming)
+        async with Worker(office).running(), asyncio.timeout(10):
+            while await office.db.read(lambda tx: tx.scalar(query)):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+    box.desk.wait_for(work())
+    assert count(box, incoming) == 0
