@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from app.outbox.event_types import EVENT_TYPES
 from app.outbox.tables import message, recipient
+from app.web.screens.messages_words import EVENTS
 from tests.doors.sending import CONFIG, attach, configure
 
 pytestmark = pytest.mark.anyio
@@ -270,3 +272,8 @@ async def test_a_change_without_the_pages_token_is_refused(signed_in, send, offi
     browser = await signed_in("admin")
     assert (await browser.post(f"{LIST}/{sent}/cancel", data={"csrf": "x"})).status_code == 403
     assert await read_state(office, sent) == "queued"
+
+
+def test_every_event_of_a_message_has_words():
+    types = {*EVENT_TYPES["message"], *EVENT_TYPES["recipient"]}
+    assert types - set(EVENTS) == set()

@@ -79,7 +79,7 @@ _REASONS: Mapping[str, str] = {
     "too_large": mark("The message is larger than the server takes."),
     "rate_limited": mark("The server asks us to send more slowly."),
 }
-_EVENTS: Mapping[str, str] = {
+EVENTS: Mapping[str, str] = {
     "message.accepted": mark("Accepted"),
     "message.drafted": mark("Saved as a draft"),
     "message.retried": mark("Somebody asked to try again"),
@@ -131,7 +131,7 @@ def advise(guest: "Guest", reason: str | None) -> str:
 
 def describe_event(guest: "Guest", kind: str) -> str:
     """Return what happened."""
-    return guest._(_EVENTS[kind]) if kind in _EVENTS else kind
+    return guest._(EVENTS[kind]) if kind in EVENTS else kind
 
 
 def describe_place(guest: "Guest", kind: str) -> str:
