@@ -33,7 +33,7 @@ from app.db import now
 from app.inbox.reports import read_keys
 from app.inbox.tables import auto_reply, incoming, incoming_body
 from app.mime.address import Mailbox
-from app.outbox.erase import erase, erase_quoting, erase_reply
+from app.outbox.erase import erase, erase_contents, erase_reply, find_quoting
 from app.outbox.rows import ERASED
 from app.outbox.tables import event, message
 
@@ -65,9 +65,10 @@ def erase_person(tx: Connection, caller: Caller, address: Mailbox) -> ErasedPers
     """Take an address out of all mail; what still waits for it is cancelled."""
     at = now(tx)
     sent = erase(tx, caller, address)
-    told = {*sent.message_ids, *erase_quoting(tx, sent.message_ids, at)}
+    alerts = find_quoting(tx, sent.message_ids)
+    erase_contents(tx, alerts, at)
     forwarded = _list_quoted(tx, sent.message_ids)
-    found = [*_find_naming(tx, address.key), *_find_about(tx, told)]
+    found = [*_find_naming(tx, address.key), *_find_about(tx, {*sent.message_ids, *alerts})]
     done: dict[str, Row[Any]] = {}
     while found:
         fresh = {row.id: row for row in found if row.id not in done}
@@ -76,8 +77,10 @@ def erase_person(tx: Connection, caller: Caller, address: Mailbox) -> ErasedPers
             if row.sender_key == address.key:
                 _erase_replies(tx, row, at)
         done |= fresh
-        # A forwarded copy may have been answered.
-        found = _find_about(tx, erase_quoting(tx, fresh, at))
+        # A forwarded copy, or an answer by itself, may have been answered.
+        ours = {*find_quoting(tx, fresh), *(row.reply_id for row in fresh.values() if row.reply_id)}
+        erase_contents(tx, ours, at)
+        found = _find_about(tx, ours)
     tx.execute(delete(auto_reply).where(auto_reply.c.sender_key == address.key))
     _erase_events(tx, done)
     _erase_notes(tx, {*done, *forwarded})

@@ -58,19 +58,20 @@ def erase_reply(tx: Connection, message_id: str, at: datetime) -> list[str]:
     return keys
 
 
-def erase_quoting(tx: Connection, quoted: Iterable[str], at: datetime) -> list[str]:
-    """Take out the content of messages that carry the words of others; return their ids.
-
-    quoted: the ids of messages, and of mails that came in, whose content is gone.
-    """
+def find_quoting(tx: Connection, quoted: Iterable[str]) -> list[str]:
+    """Return the messages that carry the words of others: of messages and mails, by their ids."""
     found: list[str] = []
     for each in quoted:
         found += tx.scalars(select(message.c.id).where(message.c.quotes == each))
-    for message_id in sorted(found):
+    return found
+
+
+def erase_contents(tx: Connection, message_ids: Iterable[str], at: datetime) -> None:
+    """Take out what messages say, whomever they went to."""
+    for message_id in sorted(message_ids):
         row = lock_message(tx, message_id)
         if row is not None:
             _erase_content(tx, row, at)
-    return found
 
 
 def _erase_message(

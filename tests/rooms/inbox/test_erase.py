@@ -167,6 +167,18 @@ def test_nobody_who_was_erased_is_answered_or_remembered_as_answered(
     assert box.desk.do(lambda tx: list(tx.scalars(kept))) == [OLA]
 
 
+def test_an_automatic_answer_to_somebody_else_loses_what_it_repeats(
+    box: LetterBox, leftovers: Callable[[], bool]
+) -> None:
+    box.open()
+    reply = box.send(OLA, subject="Auto: Kowalski")
+    got = box.throw(write_mail(f"Cc: {JAN}", sender=OLA))
+    box.desk.change(incoming, incoming.c.id == got, reply_state="sent", reply_id=reply)
+    erase(box)
+    assert not leftovers()
+    assert box.desk.look(reply).states == {OLA: "sent"}
+
+
 @pytest.mark.parametrize("is_renumbered", [False, True], ids=["same uid", "numbered anew"])
 def test_an_erased_mail_is_not_collected_again(
     box: LetterBox, leftovers: Callable[[], bool], is_renumbered: bool
