@@ -41,7 +41,7 @@ async def test_mail_that_came_in_has_no_barrier_and_does_not_scroll_sideways(pag
         write_mail(f"In-Reply-To: <{envid}@firma.example>", "Subject: " + "ż" * 300, text="x" * 900),
         write_dsn(tell("delayed", ANNA, "4.4.1"), envid=envid),
     )  # fmt: skip
-    paths = ["/ui/", "/ui/inbox", f"/ui/messages/{sent}"]
+    paths = ["/ui/", "/ui/inbox", f"/ui/messages/{sent}", f"/ui/accounts/{account}/auto-reply"]
     assert await find_trouble(page, [*paths, *(f"/ui/inbox/{each}" for each in mails)]) == {}
 
 

@@ -1,6 +1,6 @@
 """The automatic reply of an account: written, tried with a sample mail, and what became of the last."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -112,17 +112,17 @@ async def preview_auto_reply(visit: TheVisit, account: str, form: TheForm) -> Re
     stored = await visit.office.db.read(find)
     wish = {name: each for name, each in _read_wish(visit, form).items() if each is not None}
     sample = Sample(form.get("sample_from"), None, form.get("sample_subject"))
-    try:
-        preview = await preview_reply(visit.office, stored, Asked(wish, sample))
-    except AwizoError as error:
-        if not visit.is_part:
-            return await _show_again(visit, account, form, error)
-        said = say_all(visit)
-        lines = [said.get(each.code) or each.detail for each in error.faults]
-        lines = lines or [say(visit, error.code, error.detail)]
-        return visit.render("auto_reply_preview.html", preview=None, wrong=lines)
+    preview, error = None, None
+    if form.get("body").strip():  # a form just opened is no mistake
+        try:
+            preview = await preview_reply(visit.office, stored, Asked(wish, sample))
+        except AwizoError as caught:
+            error = caught
     if visit.is_part:
-        return visit.render("auto_reply_preview.html", **_say(visit, preview))
+        part = _say(visit, preview, _list_wrong(visit, error))
+        return visit.render("auto_reply_preview.html", **part)
+    if error is not None:
+        return await _show_again(visit, account, form, error)
     view = await _read(visit, account)
     return _show(visit, view, Filled(form.values()), preview=preview)
 
@@ -139,7 +139,6 @@ async def _read(visit: Visit, account: str) -> _View:
 def _show(
     visit: Visit, view: _View, form: Filled, status: int = 200, *, preview: Preview | None = None
 ) -> Response:
-    said = {"preview": None, "wrong": ()} if preview is None else _say(visit, preview)
     return visit.render(
         "auto_reply.html",
         status,
@@ -148,8 +147,7 @@ def _show(
         form=form,
         engines=[(name, visit._(text)) for name, text in ENGINES.items()],
         names=NAMES,
-        states=STATES,
-        **said,
+        **_say(visit, preview),
     )
 
 
@@ -160,9 +158,17 @@ async def _show_again(visit: Visit, account: str, form: Form, error: AwizoError)
     return _show(visit, view, Filled(form.values(), errors), error.status)
 
 
-def _say(visit: Visit, preview: Preview) -> dict[str, Any]:
-    told = [say_notice(visit, each) for each in preview.notices]
-    return {"preview": preview, "wrong": (), "notices": told, "states": STATES}
+def _say(visit: Visit, preview: Preview | None, wrong: Sequence[str] = ()) -> dict[str, Any]:
+    notices = [say_notice(visit, each) for each in preview.notices] if preview else []
+    return {"preview": preview, "wrong": wrong, "notices": notices, "states": STATES}
+
+
+def _list_wrong(visit: Visit, error: AwizoError | None) -> list[str]:
+    if error is None:
+        return []
+    said = say_all(visit)
+    lines = [said.get(each.code) or each.detail for each in error.faults]
+    return lines or [say(visit, error.code, error.detail)]
 
 
 def _fill(visit: Visit, stored: StoredAccount) -> dict[str, str]:

@@ -11,7 +11,7 @@ from app.errors import Fault
 from app.web.form import Form
 from app.web.screens.config_words import DAYS
 
-MEMBERS = tuple(CORRESPONDENCE)
+MEMBERS = tuple(name for name in CORRESPONDENCE if name != "auto_reply")  # it has a page
 _ALERT = "answer_alert"
 _HOURS = f"{_ALERT}.hours"
 _CLOCK = ("from", "to", "timezone")
