@@ -1,8 +1,8 @@
 """The admin page with 100 000 messages stored: how long each screen's first answer takes.
 
 Run: python -m bench.bench_ui [messages] [--keep FOLDER]. A real server process on SQLite without a worker;
-every message has two recipients, a try, three events and a body, over 60 days and 200 users. Shown for
-each screen: status, p50 and p95 in milliseconds, its size as sent (gzip where the server does it).
+every message has two recipients, a try, three events, a body and a mail that came back, over 60 days and 200
+users. Shown for each screen: status, p50 and p95 in milliseconds, its size as sent (gzip where the server does it).
 """
 
 import os
@@ -24,6 +24,7 @@ import httpx
 from sqlalchemy import create_engine, event, insert, select
 
 from app.db import new_id
+from app.inbox.tables import incoming
 from app.outbox.tables import attempt, message, message_body, recipient
 from app.outbox.tables import event as happening
 
@@ -72,6 +73,13 @@ def list_screens(found: dict[str, str]) -> Iterator[tuple[str, str]]:
         ("messages, text and status", f"{query}q=nowhere&status=attention"),
         ("one message", f"/ui/messages/{found['one']}"),
         ("its content", f"/ui/messages/{found['one']}/content/html"),
+        ("inbox", "/ui/inbox"),
+        ("inbox, answers", "/ui/inbox?kind=human&state=open&about=matched"),
+        ("inbox, reports", "/ui/inbox?kind=report&state=open&about=unmatched"),
+        ("inbox, rare kind", "/ui/inbox?kind=arf"),
+        ("inbox, words", "/ui/inbox?q=nowhere"),
+        ("inbox, deep", f"/ui/inbox?after={found['deep']}"),
+        ("one mail", f"/ui/inbox/{found['mail']}"),
         ("compose", "/ui/compose?template=document"),
         ("templates", "/ui/templates"),
         ("template", "/ui/templates/edit?scope=global&name=document&language=pl"),
@@ -147,11 +155,13 @@ def fill(folder: Path, count: int) -> dict[str, str]:
     for begin in range(0, count, _SLICE):
         with engine.begin() as tx:
             rows: dict[Any, list[dict[str, Any]]] = {
-                table: [] for table in (message, message_body, recipient, attempt, happening)
+                table: []
+                for table in (message, message_body, recipient, attempt, happening, incoming)
             }
             for number in range(begin, min(begin + _SLICE, count)):
                 at = now - timedelta(days=_DAYS) * (1 - number / count) - timedelta(minutes=1)
                 ids.append(_add(rows, rng.choice(patterns), rng.choice(kinds), number, at, rng))
+                rows[incoming].append(_answer(rows[message][-1], number, rng))
             for table, values in rows.items():
                 if values:
                     tx.execute(insert(table), values)
@@ -160,7 +170,23 @@ def fill(folder: Path, count: int) -> dict[str, str]:
         tx.exec_driver_sql("pragma wal_checkpoint(truncate)")
     engine.dispose()
     old = (now - timedelta(days=_DAYS - 3)).date().isoformat()
-    return {"deep": ids[count // 3], "one": ids[-7], "old": old}
+    return {"deep": ids[count // 3], "one": ids[-7], "old": old, "mail": rows[incoming][-7]["id"]}
+
+
+def _answer(about: dict[str, Any], number: int, rng: random.Random) -> dict[str, Any]:
+    """What came back for a message: one in ten about none, one in fifty still to be handled."""
+    at, is_matched = about["created_at"], rng.random() < 0.9
+    kind = rng.choices(("human", "auto_reply", "dsn", "mdn", "arf"), (300, 150, 500, 49, 1))[0]
+    return {
+        "id": new_id(at), "account_id": about["account_id"], "uid": f"1:{number}", "kind": kind,
+        "sender_address": f"klient{number % 3000}@klient.example", "sender_name": "Klient",
+        "sender_key": f"klient{number % 3000}@klient.example", "to": [], "attachments": [],
+        "subject": f"Re: {about['subject']}", "text": "Dzień dobry. " * rng.randint(5, 120),
+        "report": {} if kind in ("dsn", "mdn", "arf") else None, "received_at": at,
+        "size_bytes": 3000, "about_id": about["id"] if is_matched else None,
+        "is_verified": is_matched, "reference_number": about["reference_number"],
+        "handled_at": None if rng.random() < 0.02 else at,
+    }  # fmt: skip
 
 
 def _add(
