@@ -1,6 +1,7 @@
 """A worker's part in collecting: a task for every mailbox it holds, so that none waits for another.
 
 Claims are renewed together; a claim that was lost, or whose configuration was changed, ends its task.
+Where more are due than a worker may hold, who only waits for news gives way, until its poll.
 Stopping drops the connections at once: nothing is half done that the next one does not finish.
 """
 
@@ -49,6 +50,7 @@ class Collector:
         self._worker_id = worker_id
         self._numbers = count(1)
         self._jobs: dict[str, _Job] = {}
+        self._lacking = 0  # sessions for mailboxes that are due
         self._stopping = False
         self._enrolled_at = float("-inf")
         self._renewed_at = time.monotonic()
@@ -62,12 +64,13 @@ class Collector:
             await db.write(alone, enroll)
             self._enrolled_at = time.monotonic()
         await self._renew()
-        for account_id in await db.read(find_due):
-            if account_id in self._jobs or len(self._jobs) >= _MOST_SESSIONS:
-                continue
+        due = [each for each in await db.read(find_due) if each not in self._jobs]
+        free = max(_MOST_SESSIONS - len(self._jobs), 0)
+        for account_id in due[:free]:
             job = self._jobs[account_id] = _Job()
             job.task = asyncio.create_task(self._serve(account_id, job))
             job.task.add_done_callback(partial(self._end, account_id))
+        self._lacking = len(due[free:])
 
     async def stop(self) -> None:
         """Drop every connection and give the mailboxes back."""
@@ -86,6 +89,12 @@ class Collector:
         for fence, job in held.items():
             job.is_lost = still.get(fence) != job.version
 
+    def _may_wait(self, job: _Job) -> bool:
+        if self._lacking and not job.is_lost:
+            self._lacking -= 1
+            return False
+        return not job.is_lost
+
     def _end(self, account_id: str, task: asyncio.Task[None]) -> None:
         self._jobs.pop(account_id, None)
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -100,7 +109,7 @@ class Collector:
         job.fence, job.version = fence, held.stored.version
         wait_s = 0.0  # cut short: somebody goes on at once
         try:
-            await Collecting(self._office, held, lambda: not job.is_lost).run()
+            await Collecting(self._office, held, lambda: self._may_wait(job)).run()
             wait_s = 0.0 if job.is_lost else held.stored.incoming.poll_s
         except LostClaim:
             return
@@ -109,6 +118,12 @@ class Collector:
             detail = str(failed.reply) if failed.reply else failed.detail
             await db.write(note_failed, held, failed.cause, detail)
             return
+        except Unavailable:
+            raise
+        except Exception as error:
+            # Not tried again at once, for ever.
+            await db.write(note_failed, held, "internal_error", type(error).__name__)
+            raise
         finally:
             await self._release(held, wait_s)
 

@@ -19,6 +19,7 @@ from tests.crafts.wire.certificates import make_authority
 from tests.peers.postfix import NOBODY, _path, wait_until
 
 USER, OTHER, PASSWORD = "anna@firma.example", "piotr@firma.example", "zażółć und lang"
+PEOPLE = [f"user{number}@firma.example" for number in range(30)]
 START_S = 30.0
 
 CONF = """\
@@ -148,7 +149,9 @@ def run_dovecot(more: str = "") -> Iterator[Dovecot]:
     authority = make_authority(folder / "certificates")
     certificate, key = authority.issue("127.0.0.1")
     ports = dict(zip(("imap", "imaps", "pop3", "pop3s"), _find_ports(4), strict=True))
-    (folder / "users").write_text(f"{USER}:{PASSWORD}\n{OTHER}:{PASSWORD}\n")
+    (folder / "users").write_text(
+        "".join(f"{user}:{PASSWORD}\n" for user in (USER, OTHER, *PEOPLE))
+    )
     has_pop3 = Path("/usr/lib/dovecot/pop3").exists()
     values = {"folder": folder, "nobody": NOBODY, "certificate": certificate, "key": key, **ports}
     values["protocols"] = "imap pop3" if has_pop3 else "imap"
