@@ -2,7 +2,8 @@
 
 Run: python -m bench.bench_ui [messages] [--keep FOLDER]. A real server process on SQLite without a worker;
 every message has two recipients, a try, three events, a body and a mail that came back, over 60 days and 200
-users. Shown for each screen: status, p50 and p95 in milliseconds, its size as sent (gzip where the server does it).
+users. Shown for each screen: status, p50 and p95 in milliseconds, its size as sent (gzip where the server
+does it).
 """
 
 import os

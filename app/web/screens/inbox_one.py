@@ -6,6 +6,7 @@ program that knows how to distrust it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
@@ -57,7 +58,7 @@ class _Seen:
     offered: Sequence[Found]
 
 
-def _look(tx: Connection, caller: Caller, mail_id: str, words: str, at: Any) -> _Seen:
+def _look(tx: Connection, caller: Caller, mail_id: str, words: str, at: datetime) -> _Seen:
     row = find_incoming(tx, caller, mail_id)
     account = load_account(tx, row.account_id)
     assert account is not None  # a foreign key says so
@@ -73,7 +74,9 @@ def _look(tx: Connection, caller: Caller, mail_id: str, words: str, at: Any) -> 
     return _Seen(row, account, about, [each for each in offered if each.row.id != row.about_id])
 
 
-def _offer(tx: Connection, caller: Caller, row: Row[Any], words: str, at: Any) -> Sequence[Found]:
+def _offer(
+    tx: Connection, caller: Caller, row: Row[Any], words: str, at: datetime
+) -> Sequence[Found]:
     """Return the messages that a mail may be about: those looked for, else the latest to its sender."""
     if words:
         try:
