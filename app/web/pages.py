@@ -73,7 +73,10 @@ def _show_when(context: Context, instant: datetime | None) -> str:
     if instant is None:
         return "\u2013"
     visit: Guest = context["visit"]
-    local = instant.astimezone(visit.zone)
+    try:
+        local = instant.astimezone(visit.zone)
+    except OverflowError:  # a stranger's date may be the calendar's last
+        local = instant
     day = local.strftime(_DAY[visit.language])
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         instant.isoformat(timespec="seconds"),

@@ -425,3 +425,19 @@ async def test_a_text_of_any_length_keeps_the_page_light(signed_in, office):
     whole = await browser.get(f"{PATH}/{mail}/text")
     assert whole.text.count("słowo &lt;i&gt;") > 9_990
     assert whole.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+
+
+async def test_a_date_at_the_end_of_the_calendar_is_shown_wherever_the_viewer_is(signed_in, office):
+    account = await configure(office, config=BOX)
+    sent = await send(office, ANNA)
+    fields = tell("delayed", ANNA, "4.4.1") + "\nWill-Retry-Until: Fri, 31 Dec 9999 23:59:59 +0000"
+    report, mail = await take(
+        office, account, write_dsn(fields, envid=make_envid(office.vault, sent)),
+        write_mail("Date: Fri, 31 Dec 9999 23:59:59 +0000"),
+    )  # fmt: skip
+    browser = await signed_in("admin")
+    for zone in ("Pacific/Auckland", "America/Anchorage"):
+        browser.cookies.set("awizo_zone", zone, path="/ui")
+        for path in (PATH, f"{PATH}/{mail}", f"{PATH}/{report}", f"/ui/messages/{sent}"):
+            assert (await browser.get(path)).status_code == 200, (zone, path)
+    assert "It is tried until" in (await browser.get(f"/ui/messages/{sent}")).text

@@ -6,6 +6,7 @@ the message stands in it as itself, and says whether it is verified.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from heapq import merge
 from typing import Any
 
@@ -50,6 +51,7 @@ def _show_event(visit: Visit, each: Row[Any], servers: Any, readable: set[str]) 
     name = each.type.partition(".")[2]
     tried = servers.get((each.recipient_id, data.get("attempt")))
     incoming, status = data.get("incoming"), data.get("status") or ""
+    until = data.get("will_retry_until")
     meaning = explain_status(visit, status) if name in ("failed", "delayed") else ""
     return {
         "at": each.at,
@@ -67,7 +69,7 @@ def _show_event(visit: Visit, each: Row[Any], servers: Any, readable: set[str]) 
         "mail": incoming if incoming in readable else None,
         "trust": "",
         "is_report": incoming is not None,
-        "until": data.get("will_retry_until"),
+        "until": datetime.fromisoformat(until) if until else None,
     }
 
 
