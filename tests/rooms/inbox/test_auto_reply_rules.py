@@ -1,11 +1,16 @@
 """Who gets an automatic reply: RFC 3834 as a table, one line for each rule."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from app.inbox.answerable import Mine, find_target, judge_mail
+import app
+from app.inbox.answerable import Mine, Reason, find_target, judge_mail
+from app.inbox.auto_reply import DUE, SENT
 from app.mime.incoming import read_incoming
+from app.web.screens.auto_reply import STATES
 
 AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MINE = Mine(frozenset({"faktury@firma.example", "anna@firma.example"}), "odp-*@firma.example")
@@ -155,3 +160,10 @@ def test_the_answer_goes_to_the_return_path_else_to_from(
 def test_a_date_in_the_future_or_a_few_days_back_is_answered(days: int) -> None:
     date = (AT - timedelta(days=days)).strftime("%a, %d %b %Y %H:%M:%S +0000")
     assert judge(write(Date=date)) is None
+
+
+def test_the_page_and_the_manual_know_every_reason() -> None:
+    manual = (Path(app.__file__).parents[1] / "docs" / "inbox.md").read_text()
+    reasons = set(get_args(Reason))
+    assert {each for each in reasons if f"`{each}`" not in manual} == set()
+    assert set(STATES) == reasons | {DUE, SENT}
