@@ -439,5 +439,6 @@ async def test_a_date_at_the_end_of_the_calendar_is_shown_wherever_the_viewer_is
     for zone in ("Pacific/Auckland", "America/Anchorage"):
         browser.cookies.set("awizo_zone", zone, path="/ui")
         for path in (PATH, f"{PATH}/{mail}", f"{PATH}/{report}", f"/ui/messages/{sent}"):
-            assert (await browser.get(path)).status_code == 200, (zone, path)
+            answer = await browser.get(path)
+            assert answer.status_code == 200 and zone in answer.text, (zone, path)
     assert "It is tried until" in (await browser.get(f"/ui/messages/{sent}")).text
