@@ -43,12 +43,12 @@ class Mine:
 
     def holds(self, address: str) -> bool:
         """Whether an address is one of them, with a tag behind a plus or without."""
-        local_part, _, domain = address.casefold().rpartition("@")
-        base = f"{local_part.partition('+')[0]}@{domain}"
-        if not self.keys.isdisjoint((address.casefold(), base)):
+        key = address.casefold()
+        local_part, _, domain = key.rpartition("@")
+        if not self.keys.isdisjoint((key, f"{local_part.partition('+')[0]}@{domain}")):
             return True
         head, _, tail = self.pattern.casefold().partition("*")
-        return bool(tail) and address.casefold().startswith(head) and address.endswith(tail)
+        return bool(tail) and key.startswith(head) and key.endswith(tail)
 
 
 def list_mine(stored: StoredAccount) -> Mine:

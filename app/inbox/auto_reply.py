@@ -33,6 +33,7 @@ from app.outbox.events import publish
 from app.outbox.office import Office
 from app.outbox.order import Reference
 from app.outbox.suppressed import Asked, find_suppressed, name_scopes
+from app.templates_engine.jinja_pool import NO_RENDERER
 
 DUE, SENT = "due", "sent"
 MOST_AN_HOUR = 100  # answers of one account: a net against whatever writes under ever new names
@@ -95,9 +96,9 @@ async def reply(office: Office, incoming_id: str) -> None:
         prepared = await prepare_reply(
             office, stored, found.resolved, found.wish, found.read, found.target, reference
         )
-    except Unavailable:
-        raise
     except AwizoError as error:
+        if isinstance(error, Unavailable) and error.code != NO_RENDERER:
+            raise
         _log.warning("auto_reply_failed", incoming=incoming_id, detail=error.detail)
         await office.db.write(_withhold, incoming_id, "failed", at, error.detail)
         return
@@ -158,9 +159,9 @@ def _find_work(tx: Connection, incoming_id: str, at: datetime) -> _Work | Reason
     if row is None:
         return None
     stored = load_account(tx, row.account_id)
-    if stored is None or row.raw is None:
+    if stored is None:
         return "off"
-    if row.received_at < at - _LATEST:
+    if row.raw is None or row.received_at < at - _LATEST:
         return "late"
     read = read_incoming(_cut_header(row.raw))
     resolved = look_up(tx, stored.user_id, stored.id)

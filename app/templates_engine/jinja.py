@@ -48,8 +48,9 @@ def lint_jinja(source: str, known: Iterable[str], pointer: str) -> tuple[Notice,
         if each.ctx == "load" and each.name not in names
     }
     listed = ", ".join(known)
+    detail = "Line {}: {{{{ {} }}}} has no value; there are {}."
     return tuple(
-        Notice("unknown_name", f"Line {line}: {name} has no value; there are {listed}.", pointer)
+        Notice("unknown_name", detail.format(line, name, listed), pointer)
         for name, line in sorted(used.items(), key=lambda each: each[1])[:_MOST_NOTICES]
     )
 

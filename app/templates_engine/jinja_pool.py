@@ -12,6 +12,7 @@ from app.errors import Fault, Refused, Unavailable
 MEMORY_BYTES = 192 << 20  # address space: Python and Jinja take some 60 MiB of it
 DEADLINE_S = 1.0  # of CPU time; an honest reply takes a millisecond
 MOST_CHARS = 32_768
+NO_RENDERER = "no_renderer"
 
 
 class JinjaPool:
@@ -41,7 +42,7 @@ class JinjaPool:
         except Overran:
             told = {"fault": "The template takes too much time or memory."}
         except NoCell as error:
-            raise Unavailable("Templates cannot be rendered now.", code="no_renderer") from error
+            raise Unavailable("Templates cannot be rendered now.", code=NO_RENDERER) from error
         if "fault" in told:
             fault = Fault(f"/{name}", "template_failed", told["fault"])
             raise Refused(fault.detail, faults=[fault])

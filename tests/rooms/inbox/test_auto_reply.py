@@ -1,6 +1,7 @@
 """The automatic reply: planned with the mail, sent once to a sender and period, remembered with it."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from app.mime.incoming import read_incoming
 from app.outbox.order import Reference
 from app.outbox.suppressions import suppress
 from app.outbox.tables import message
+from app.templates_engine.jinja_pool import JinjaPool
 from tests.rooms.inbox.letters import LetterBox, write_dsn, write_mail
 from tests.rooms.inbox.test_answers import read_raw
 from tests.rooms.outbox.desk import ADMIN
@@ -149,6 +151,16 @@ def test_a_configuration_that_cannot_send_is_no_reply_and_says_so(box: LetterBox
     open_box(box, {"mode": "draft"})
     assert throw(box).reply_state == "failed"
     assert list_replies(box) == []
+
+
+def test_without_a_process_to_write_it_there_is_no_reply_and_the_others_go_on(
+    box: LetterBox,
+) -> None:
+    box.desk.office = replace(box.desk.office, jinja=JinjaPool(memory_bytes=1 << 20))
+    open_box(box, engine="jinja", body="A")
+    first = box.throw(write_mail())
+    assert throw(box, sender="b@klient.example").reply_detail == "Templates cannot be rendered now."
+    assert box.look(first).reply_state == "failed"
 
 
 def test_what_the_header_forbids_is_noted_and_nothing_is_sent(box: LetterBox) -> None:

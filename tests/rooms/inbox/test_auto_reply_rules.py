@@ -45,6 +45,7 @@ def judge(raw: bytes) -> str | None:
         {"To": None, "Resent_Cc": "Anna <ANNA@FIRMA.EXAMPLE>"},
         {"To": "jan@x.example, faktury+doc-abc@firma.example"},
         {"To": "odp-doc-123@firma.example"},
+        {"To": "ODP-doc-123@Firma.Example"},
         {"Auto_Submitted": "no"},
         {"Auto_Submitted": "No (a person)"},
         {"Precedence": "normal"},
