@@ -442,3 +442,19 @@ async def test_a_date_at_the_end_of_the_calendar_is_shown_wherever_the_viewer_is
             answer = await browser.get(path)
             assert answer.status_code == 200 and zone in answer.text, (zone, path)
     assert "It is tried until" in (await browser.get(f"/ui/messages/{sent}")).text
+
+
+async def test_an_erased_mail_says_so_and_offers_nothing_of_it(signed_in, office, client, as_role):
+    account = await configure(office, config=BOX)
+    sent = await send(office, ANNA)
+    ours = make_message_id(office.vault, sent, "firma.example")
+    (mail,) = await take(office, account, write_mail(f"In-Reply-To: {ours}", text="Prywatne"))
+    erased = await client.delete(f"/recipients/{ANNA}", headers=as_role("admin"))
+    assert erased.status_code == 200, erased.text
+    browser = await signed_in("admin")
+    shown = await browser.get(f"{PATH}/{mail}")
+    assert "The content of this mail was erased." in shown.text
+    for path in (f"{PATH}/{mail}", PATH, f"/ui/messages/{sent}"):
+        text = (await browser.get(path)).text
+        assert "Prywatne" not in text and ANNA not in text, path
+    assert (await browser.get(f"{PATH}/{mail}/raw")).status_code == 404
