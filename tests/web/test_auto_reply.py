@@ -131,6 +131,11 @@ async def test_the_last_mails_stand_below_with_what_became_of_them(signed_in, of
     assert "{umowa} has no value" in states[2]
     link = page.css_first("tbody td:nth-child(3) a").attributes["href"]
     assert "Urlop" in (await browser.get(link)).text
+    mails = [each.attributes["href"] for each in page.css("tbody td:nth-child(2) a")]
+    said = [list_texts(read_page(await browser.get(each)), "dl.facts dd") for each in mails]
+    assert "no answer: a mailing list" in said[0]
+    assert "answered the answer" in said[1]
+    assert any("{umowa} has no value" in each for each in said[2])
 
 
 async def test_who_may_only_read_the_account_looks_and_changes_nothing(signed_in, account):

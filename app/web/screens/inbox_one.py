@@ -28,6 +28,7 @@ from app.web.faults import say, say_all
 from app.web.form import Filled, Form, TheForm, place_faults
 from app.web.frame import frame_text
 from app.web.pages import tame
+from app.web.screens.auto_reply import STATES
 from app.web.screens.config import name_account
 from app.web.screens.inbox import PATH
 from app.web.screens.inbox_words import (
@@ -215,6 +216,7 @@ async def _show(visit: Visit, mail_id: str, form: Filled, status: int = 200) -> 
         more_files=max(0, len(row.attachments) - _MOST_SHOWN),
         kinds=[(name, visit._(KINDS[name])) for name in _CORRECTIONS],
         asks_user=visit.caller.role != "user" and seen.account.user_id is not None,
+        reply_states=STATES,
         **_show_report(visit, row.report),
     )
 
