@@ -70,6 +70,8 @@ async def test_every_type_of_event_can_be_chosen_and_fits_into_one_webhook(signe
         f"on.{each}" for each in types | {f"{area}.*" for area in EVENT_TYPES} | {"*"}
     }
     assert len(types) <= MOST_PATTERNS
+    named = {f"h-on.{each}" for each in types}  # beside its words
+    assert named - {each.attributes["id"] for each in page.css("small[id]")} == set()
 
 
 async def test_what_is_wrong_stands_at_its_field_and_every_value_stays(signed_in, client, as_role):
