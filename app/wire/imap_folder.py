@@ -38,13 +38,14 @@ class Found:
 class ImapFolder(ImapSession):
     """A session whose folder is read."""
 
+    _told: bytes | None = None  # the number of messages that sent ``wait`` back last
+
     def select(self, folder: str, *, readonly: bool) -> Numbering:
         """Open a folder."""
         with self.telling("select"):
             answer = self._client.select_folder(folder, readonly=readonly)
-        self._client._imap.untagged_responses.pop(
-            "EXISTS", None
-        )  # from here on it is news: ``wait``
+        # From here on it is news, see ``wait``.
+        self._client._imap.untagged_responses.pop("EXISTS", None)
         found, following = answer.get(b"UIDVALIDITY"), answer.get(b"UIDNEXT")
         if not isinstance(found, int):
             raise SessionFailed("protocol_error", "select", None, "the folder has no UIDVALIDITY")
@@ -101,6 +102,7 @@ class ImapFolder(ImapSession):
 
     def delete(self, uids: Sequence[int]) -> None:
         """Delete messages: these alone where the server can (UIDPLUS), else what is marked so."""
+        self._told = None
         with self.telling("store"):
             self._client.add_flags(uids, [b"\\Deleted"], silent=True)
             if self._client.has_capability("UIDPLUS"):
@@ -115,7 +117,9 @@ class ImapFolder(ImapSession):
         """
         imap = self._client._imap
         with self.telling("idle"):
-            if imap.untagged_responses.pop("EXISTS", None):
+            told = imap.untagged_responses.pop("EXISTS", None)
+            if told and told[-1] != self._told:  # some servers tell it with every reply
+                self._told = told[-1]
                 return True
             # Not IMAPClient's, which takes news before the continuation for a fault.
             tag = imap._command("IDLE")

@@ -34,6 +34,7 @@ ssl_key = <{key}
 disable_plaintext_auth = no
 auth_mechanisms = plain login cram-md5
 auth_failure_delay = 0
+mail_max_userip_connections = 0
 default_login_user = nobody
 default_internal_user = nobody
 default_internal_group = nogroup

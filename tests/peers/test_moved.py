@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.inbox.collect import Collecting
 from app.inbox.tables import mailbox
 from app.outbox.office import Office
 from app.wire.imap_folder import ImapFolder
+from app.wire.pop3 import Pop3Session
 from app.wire.steps import SessionFailed
 from tests.peers.collecting import (
     collecting,
@@ -196,8 +196,12 @@ async def test_a_server_that_was_restored_from_a_backup_gives_nothing_twice(
 async def test_what_is_left_out_at_first_stays_out_whatever_is_cut(
     office: Office, dovecot: Dovecot, protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def cut(*_: Any) -> None:
-        raise SessionFailed("connection_lost", "quit", None, "cut after all was deleted")
+    ends: Any = (ImapFolder, "delete") if protocol == "imap" else (Pop3Session, "quit")
+    end = getattr(*ends)
+
+    def cut(*args: Any) -> None:
+        end(*args)
+        raise SessionFailed("connection_lost", "quit", None, "cut when all was deleted")
 
     put(dovecot, 1, 2, 3, 4)
     await set_up(
@@ -205,7 +209,7 @@ async def test_what_is_left_out_at_first_stays_out_whatever_is_cut(
         first_sync="all", last=2, after="delete",
     )  # fmt: skip
     with monkeypatch.context() as patched:
-        patched.setattr(Collecting, "_note_synced", cut)
+        patched.setattr(*ends, cut)
         async with collecting(office):
             await wait_for(office, lambda row: row.cause == "connection_lost")
     put(dovecot, 5)

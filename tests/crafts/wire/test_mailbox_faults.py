@@ -27,6 +27,7 @@ IMAP = {
     b"SELECT": b"* OK [UIDVALIDITY 7] x\r\n{tag} OK [READ-WRITE]\r\n",
     b"EXAMINE": b"* OK [UIDVALIDITY 7] x\r\n{tag} OK [READ-ONLY]\r\n",
 }
+CAN_IDLE = b"* CAPABILITY IMAP4rev1 IDLE\r\n{tag} OK done\r\n"
 MAIL = b"Subject: Faktura\r\n\r\n..kropka\r\n" + b"x" * 5000 + b"\r\n"
 
 
@@ -44,7 +45,10 @@ async def serve(
             for line in lines:
                 heard.append(line.strip())
                 words = line.split()
-                tag, name = (b"", words[0]) if is_pop3 else (words[0], b" ".join(words[1:2]))
+                if words == [b"DONE"]:  # belongs to the IDLE before it
+                    name = b"DONE"
+                else:
+                    tag, name = (b"", words[0]) if is_pop3 else (words[0], b" ".join(words[1:2]))
                 answer = script.get(name.upper(), b"-ERR what" if is_pop3 else b"{tag} BAD what")
                 if answer == b"cut":
                     return
@@ -147,6 +151,56 @@ async def test_user_names_are_quoted_and_control_characters_are_not_sent() -> No
         target = aim(port, username="a\r\nx1 DELETE INBOX")
         assert (await fail(ImapSession, target)).cause == "credentials_refused"
     assert not any(b"DELETE" in line for line in heard)
+
+
+@pytest.mark.parametrize(
+    ("search", "idle", "done", "has_news"),
+    [
+        (b"* 2 EXISTS\r\n", b"", b"", True),  # between two commands
+        (b"", b"* 2 EXISTS\r\n+ idling", b"", True),
+        (b"", b"+ idling\r\n* 2 EXISTS", b"", True),
+        (b"", b"+ idling\r\n* 1 EXPUNGE", b"", True),
+        (b"", b"+ idling", b"* 2 EXISTS\r\n", True),  # while we end it
+        (b"", b"+ idling\r\n* OK still here", b"", False),
+    ],
+)
+async def test_news_is_heard_wherever_a_server_tells_it(
+    search: bytes, idle: bytes, done: bytes, has_news: bool
+) -> None:
+    script = IMAP | {
+        b"UID": b"* SEARCH 1\r\n" + search + b"{tag} OK done", b"IDLE": idle,
+        b"DONE": done + b"{tag} OK done", b"CAPABILITY": CAN_IDLE,
+    }  # fmt: skip
+    async with serve(script, b"* OK hi\r\n") as (port, heard):
+        async with open_mailbox(ImapFolder, aim(port), AddressPolicy()) as mailbox:
+            await mailbox.do(ImapFolder.select, "INBOX", readonly=True)
+            await mailbox.do(ImapFolder.list_uids)
+            assert await mailbox.do(ImapFolder.wait, 0.05) is has_news
+        assert (b"DONE" in heard) is not bool(search)
+
+
+async def test_a_server_that_tells_the_same_with_every_reply_is_not_asked_for_ever() -> None:
+    script = IMAP | {
+        b"UID": b"* SEARCH 1\r\n* 2 EXISTS\r\n{tag} OK done", b"IDLE": b"+ idling",
+        b"CAPABILITY": CAN_IDLE, b"DONE": b"{tag} OK done",
+    }  # fmt: skip
+    async with (
+        serve(script, b"* OK hi\r\n") as (port, _),
+        open_mailbox(ImapFolder, aim(port), AddressPolicy()) as mailbox,
+    ):
+        for has_news in (True, False, False):
+            await mailbox.do(ImapFolder.select, "INBOX", readonly=True)
+            await mailbox.do(ImapFolder.list_uids)
+            assert await mailbox.do(ImapFolder.wait, 0.05) is has_news
+
+
+async def test_a_server_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.wire.mailbox._MOST_STEP_S", 0.1)
+    async with serve(IMAP | {b"SELECT": b""}, b"* OK hi\r\n") as (port, _):
+        target = aim(port, timeout_ms=60_000)
+        select = (lambda session: session.select("INBOX", readonly=False),)
+        failed = await fail(ImapFolder, target, select)
+    assert (failed.cause, failed.step) == ("timeout", "read")
 
 
 async def test_who_is_cancelled_drops_the_connection_at_once() -> None:
