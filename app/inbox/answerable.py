@@ -14,7 +14,7 @@ from app.configuration.model import StoredAccount
 from app.mime.address import Mailbox, parse_mailbox
 from app.mime.fields import Fields, read_mailboxes
 from app.mime.incoming import Incoming
-from app.mime.machine import is_machine
+from app.mime.machine import is_unanswered
 
 # Why there is no automatic reply; docs/inbox.md has the table.
 Reason = Literal[
@@ -88,9 +88,10 @@ def _list_reasons(read: Incoming, mine: Mine, at: datetime) -> Iterator[Reason]:
         yield "report"
     if read.return_path == "":
         yield "null_path"
+    writers = (target, read.from_, *read_mailboxes(fields.get_all("sender")))
     if target is None or read.from_ is None:
         yield "no_sender"
-    elif is_machine(target.address):
+    if any(each is not None and is_unanswered(each.address) for each in writers):
         yield "machine"
     if read.kind == "list":
         yield "list"

@@ -18,8 +18,11 @@ Kind = Literal["dsn", "mdn", "arf", "auto_reply", "list", "human"]
 _MACHINES = re.compile(
     r"(mailer-?daemon|mail-?daemon|postmaster|double-bounce|nobody|www-data|root|daemon|cron"
     r"|.*not?[-_.]?reply|nie-?odpowiadaj|ne-?pas-?repondre|keine-?antwort|noresponse"
-    r"|auto-?reply|auto-?responder|majordomo|listserv|listproc|mailer|uucp|owner-.*|.*-owner|.*-relay|.*-request"
-    r"|.*-?bounces?|bounces?[-=.].*|notifications?)(\+.*)?"
+    r"|auto-?reply|auto-?responder|majordomo|listserv|.*-request|.*-?bounces?|notifications?)(\+.*)?"
+)
+# And those that a person may have by chance, but that must not be answered by a machine (RFC 3834 §2).
+_UNANSWERED = re.compile(
+    r"(owner-.*|.*-owner|.*-relay|listproc|mailer|uucp|bounces?[-=.].*)(\+.*)?"
 )
 # Fields that only programs set, whatever they say. Not Feedback-ID: SES puts it on all mail.
 _SIGNS = (
@@ -57,9 +60,10 @@ def is_null_path(fields: Fields) -> bool:
     return any("".join(each.split()) == "<>" for each in fields.get_all("return-path"))
 
 
-def is_machine(address: str) -> bool:
-    """Say whether it is an address from which no person writes (RFC 3834 §2 names some)."""
-    return _MACHINES.fullmatch(address.rpartition("@")[0].lower()[:100]) is not None
+def is_unanswered(address: str) -> bool:
+    """Say whether it is an address that no machine may answer."""
+    local_part = address.rpartition("@")[0].lower()[:100]
+    return any(each.fullmatch(local_part) for each in (_MACHINES, _UNANSWERED))
 
 
 def is_machine_address(fields: Fields) -> bool:

@@ -91,6 +91,7 @@ def test_a_person_who_writes_to_us_is_answered(fields: dict[str, str | None]) ->
         ({"Return_Path": "<lista-bounces@klient.example>"}, "machine"),
         ({"Return_Path": "<bounce-4711.x@klient.example>"}, "machine"),
         ({"Sender": "lista-bounces@klient.example"}, "machine"),
+        ({"Sender": "owner-lista@klient.example"}, "machine"),
         ({"List_Id": "<lista.klient.example>"}, "list"),
         ({"List_Unsubscribe": "<mailto:a@klient.example>"}, "list"),
         ({"List_Post": "<mailto:a@klient.example>"}, "list"),
