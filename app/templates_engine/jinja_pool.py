@@ -9,8 +9,8 @@ from app.cell import read_block, write_block
 from app.cells import Cells, NoCell, Overran
 from app.errors import Fault, Refused, Unavailable
 
-MEMORY_BYTES = 192 << 20  # address space: Python and Jinja take some 60 MiB of it
-DEADLINE_S = 1.0  # of CPU time; an honest reply takes a millisecond
+MEMORY_BYTES = 192 << 20  # address space: Python and Jinja take 26 MiB of it
+DEADLINE_S = 2.0  # of CPU time; a reply takes a millisecond, and the start of the process 0.1 s
 MOST_CHARS = 32_768
 NO_RENDERER = "no_renderer"
 

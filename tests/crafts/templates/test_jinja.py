@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 @pytest.fixture
 async def pool(anyio_backend: str) -> AsyncIterator[JinjaPool]:
-    opened = JinjaPool(deadline_s=0.3)
+    opened = JinjaPool(deadline_s=0.6)
     yield opened
     await opened.close()
 
