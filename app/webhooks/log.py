@@ -70,6 +70,8 @@ def list_deliveries(
     query = select(webhook_delivery).where(webhook_delivery.c.webhook_id == webhook_id)
     if state is not None:
         query = query.where(webhook_delivery.c.state == state)
+    if state == "waiting":  # in the words of the index
+        query = query.where(webhook_delivery.c.due_at.is_not(None))
     if before is not None:
         query = query.where(webhook_delivery.c.id < before)
     rows = tx.execute(query.order_by(webhook_delivery.c.id.desc()).limit(limit)).all()
