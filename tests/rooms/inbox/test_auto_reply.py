@@ -1,6 +1,7 @@
 """The automatic reply: planned with the mail, sent once to a sender and period, remembered with it."""
 
 import asyncio
+import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from app.outbox.order import Reference
 from app.outbox.suppressions import suppress
 from app.outbox.tables import message
 from app.templates_engine.jinja_pool import JinjaPool
+from tests.crafts.mime.mutate_reports import damage
 from tests.rooms.inbox.letters import LetterBox, write_dsn, write_mail
 from tests.rooms.inbox.test_answers import read_raw
 from tests.rooms.outbox.desk import ADMIN
@@ -353,3 +355,27 @@ def test_a_server_that_takes_no_null_path_fails_the_reply_and_nothing_follows(
     box.desk.wait_for(tidy_up(box.desk.office))
     assert len(list_replies(box)) == 1
     assert throw(box).reply_state == "recent"
+
+
+@pytest.mark.parametrize("engine", ["macros", "jinja"])
+def test_a_damaged_mail_is_answered_or_not_and_stops_nobody(box: LetterBox, engine: str) -> None:
+    body = {"macros": "{from} {subject}", "jinja": "{{ from }} {{ subject }}"}[engine]
+    open_box(box, engine=engine, body=body, subject="")
+    chance = random.Random(7)
+    for number in range(60):
+        sender = f"Anna {number} <anna{number}@klient.example>"
+        fields = (
+            "Return-Path: <anna@klient.example>",
+            "References: <a@b> <c@d>",
+            "Message-ID: <e@f>",
+        )
+        raw = write_mail(*fields[: number % 4], "Subject: =?utf-8?q?=C5=BB?= {x}", sender=sender)
+        box.throw(damage(chance, [raw]))
+    for _ in range(3):  # a few at a time
+        box.desk.wait_for(tidy_up(box.desk.office))
+    query = select(incoming.c.reply_state, incoming.c.reply_detail)
+    states = box.desk.do(lambda tx: tx.execute(query).all())
+    told = {each.reply_state for each in states}
+    assert len(states) == 60
+    assert {"sent"} <= told
+    assert told.isdisjoint({"due", "failed", None}), [each.reply_detail for each in states]

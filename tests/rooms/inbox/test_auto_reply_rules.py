@@ -11,6 +11,7 @@ from app.inbox.answerable import Mine, Reason, find_target, judge_mail
 from app.inbox.auto_reply import DUE, SENT
 from app.mime.incoming import read_incoming
 from app.web.screens.auto_reply import STATES
+from tests.crafts.mime.corpus import load_corpus
 
 AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MINE = Mine(frozenset({"faktury@firma.example", "anna@firma.example"}), "odp-*@firma.example")
@@ -169,3 +170,20 @@ def test_the_page_and_the_manual_know_every_reason() -> None:
     reasons = set(get_args(Reason))
     assert {each for each in reasons if f"`{each}`" not in manual} == set()
     assert set(STATES) == reasons | {DUE, SENT}
+
+
+class _Everybody(Mine):
+    """An account that every mail is addressed to: only the other rules are left."""
+
+    def holds(self, address: str) -> bool:
+        return True
+
+
+def test_of_the_corpus_of_foreign_mail_only_people_are_answered() -> None:
+    mails = {name: read_incoming(raw) for name, raw in load_corpus().items()}
+    everybody = _Everybody(frozenset())
+    answered = {
+        name for name, read in mails.items() if judge_mail(read, everybody, read.date or AT) is None
+    }
+    assert answered <= {name for name, read in mails.items() if read.kind == "human"}
+    assert answered
