@@ -154,6 +154,9 @@ async def test_a_checker_counts_and_stores_nothing(office: Office, dovecot: Dove
         put(dovecot, 3)
         await wait_for(office, lambda row: row.unread == 3, seconds=5)
     assert await list_subjects(office) == []
+    await set_up(office, dovecot, last=1)  # from now on it collects: that is its first time
+    await sync_once(office)
+    assert await list_subjects(office) == ["Mail 3"]
 
 
 async def test_of_a_mail_that_is_too_large_the_header_is_kept(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.inbox.tables import mailbox
+from app.inbox.tables import incoming, mailbox
 from app.outbox.office import Office
 from app.wire.imap_folder import ImapFolder
 from app.wire.pop3 import Pop3Session
@@ -157,6 +157,23 @@ async def test_a_mailbox_that_is_left_and_returned_to_gives_nothing_twice(
         await set_up(office, dovecot, **way)
         await sync_once(office)
         assert await list_sorted(office) == ["1", "11", "2", "3"]
+
+
+async def test_mails_without_an_id_are_told_apart_by_their_words(
+    office: Office, dovecot: Dovecot
+) -> None:
+    def drop(day: int) -> None:
+        head = b"From: cron@firma.example\r\nSubject: Mail\r\n\r\n"
+        dovecot.drop(USER, head + b"Backup of day %d\r\n" % day)
+
+    drop(1)
+    await set_up(office, dovecot)
+    await sync_once(office)
+    number_anew(dovecot, USER, 78)
+    drop(2)
+    await sync_once(office)
+    texts = [row.text for row in await read(office, select(incoming.c.text))]
+    assert sorted(texts) == ["Backup of day 1", "Backup of day 2"]
 
 
 def number_anew(dovecot: Dovecot, user: str, uidvalidity: int) -> None:
