@@ -301,8 +301,23 @@ async def test_a_button_that_is_pressed_twice_makes_one_account(signed_in, clien
     await browser.submit(path, f"{path}/default")
     third = await browser.submit("/ui/accounts/new", "/ui/accounts/new", **fields)
     assert third.headers["location"] == path
+    assert "was made already" in (await browser.get(path)).text
     found = (await client.get("/accounts?q=Windykacja", headers=as_role("admin"))).json()["data"]
     assert [each["version"] for each in found] == [1]
+
+
+async def test_the_form_of_a_removed_account_makes_it_again(signed_in, client, as_role):
+    await client.put("/config/global", json=GLOBAL, headers=as_role("admin"))
+    browser = await signed_in("admin")
+    page = read_page(await browser.get("/ui/accounts/new"))
+    fields = {"once": page.css_first("form#config input[name=once]").attributes["value"]}
+    path = (await browser.submit("/ui/accounts/new", "/ui/accounts/new", **fields)).headers[
+        "location"
+    ]
+    await browser.submit(path, f"{path}/delete")
+    again = await browser.submit("/ui/accounts/new", "/ui/accounts/new", **fields)
+    assert again.headers["location"] == path
+    assert "Saved." in (await browser.get(path)).text
 
 
 async def test_a_form_of_another_session_makes_an_account_of_its_own(signed_in, client, as_role):

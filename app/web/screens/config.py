@@ -146,15 +146,7 @@ async def save_config(visit: TheVisit, scope: WriteScope, form: TheForm) -> Resp
     """Save what the form says; a refused one is shown again with every fault at its field."""
     view = await visit.office.db.read(read_view, scope)
     raw = read_document_form(form, view.document, inherits=scope.inherits)
-    known, target = form.get("version"), scope
-    if scope.is_new:
-        holder = visit.caller.user or form.get("holder").strip() or None
-        wrong = find_wrong_in_user_id(holder) if holder else None
-        if wrong:
-            fault = Fault("/holder", "invalid_user", wrong)
-            error = Refused(wrong, faults=[fault])
-            return render_config(visit, view, refill(visit, form, error), status=error.status)
-        target = Scope(f"{ACCOUNT_SCOPE}{read_issued_id(form, visit)}", holder)
+    known = form.get("version")
 
     def check_version(version: int) -> None:
         if scope.is_new and version:
@@ -162,20 +154,11 @@ async def save_config(visit: TheVisit, scope: WriteScope, form: TheForm) -> Resp
         if known and known != str(version):
             raise Stale("It was changed since you opened it; load it again and repeat your change.")
 
-    save = Save(
-        vault=visit.office.vault,
-        policy=visit.office.policy(any_port=visit.caller.is_admin),
-        caller=visit.caller,
-        scope=target.name,
-        user=target.user,
-        at=visit.at,
-        check_version=check_version,
-    )
     notices: list[Notice] = []
 
     def run(tx: Connection) -> StoredAccount:
         made = load_account(tx, target.name.removeprefix(ACCOUNT_SCOPE)) if scope.is_new else None
-        if made is not None:
+        if made is not None and made.removed_at is None:
             check_version(made.version)
         saved = put_configuration(
             tx, save, raw, activate="activate" in form, apply_to_everyone="everyone" in form
@@ -184,6 +167,16 @@ async def save_config(visit: TheVisit, scope: WriteScope, form: TheForm) -> Resp
         return saved.stored
 
     try:
+        target = _name_target(visit, scope, form)
+        save = Save(
+            vault=visit.office.vault,
+            policy=visit.office.policy(any_port=visit.caller.is_admin),
+            caller=visit.caller,
+            scope=target.name,
+            user=target.user,
+            at=visit.at,
+            check_version=check_version,
+        )
         await change(visit, run)
     except Refused as error:
         return render_config(visit, view, refill(visit, form, error), status=error.status)
@@ -193,12 +186,24 @@ async def save_config(visit: TheVisit, scope: WriteScope, form: TheForm) -> Resp
     except Conflict as error:  # the button was pressed twice
         if error.code != "made_already":
             raise
-        return visit.go(target.path, done=visit._("Saved."))
+        done = visit._("This account was made already; here it is as it was saved.")
+        return visit.go(target.path, done=done)
     return visit.go(
         target.path,
         done=visit._("Saved."),
         warn=[say(visit, notice.code, notice.detail) for notice in notices],
     )
+
+
+def _name_target(visit: Visit, scope: Scope, form: Form) -> Scope:
+    """Return what is saved: a new account has its id from the form, so that it is made once."""
+    if not scope.is_new:
+        return scope
+    holder = visit.caller.user or form.get("holder").strip() or None
+    wrong = find_wrong_in_user_id(holder) if holder else None
+    if wrong:
+        raise Refused(wrong, faults=[Fault("/holder", "invalid_user", wrong)])
+    return Scope(f"{ACCOUNT_SCOPE}{read_issued_id(form, visit)}", holder)
 
 
 async def reveal_password(visit: TheVisit, scope: WriteScope, form: TheForm) -> Response:
