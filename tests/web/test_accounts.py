@@ -1,5 +1,6 @@
 """The screens of mail accounts: list, form, rights, the default, the link for the password's owner."""
 
+import asyncio
 import re
 
 import pytest
@@ -292,9 +293,9 @@ async def test_a_button_that_is_pressed_twice_makes_one_account(signed_in, clien
     page = read_page(await browser.get("/ui/accounts/new"))
     once = page.css_first("form#config input[name=once]").attributes["value"]
     fields = {"name": "Windykacja", "once": once}
-    first, second = [
-        await browser.submit("/ui/accounts/new", "/ui/accounts/new", **fields) for _ in range(2)
-    ]
+    first, second = await asyncio.gather(
+        *(browser.submit("/ui/accounts/new", "/ui/accounts/new", **fields) for _ in range(2))
+    )
     assert first.status_code == second.status_code == 303
     assert first.headers["location"] == second.headers["location"]
     path = first.headers["location"]
