@@ -1,6 +1,7 @@
 """The corpus of foreign mail, and what was read of a message in a form that fits a table."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,56 @@ def _tell_report(report: Report) -> dict[str, Any]:
         "reporting_mta": report.reporting_mta,
         "returned_subject": report.returned.get("subject"),
     }
+
+
+# By the beginnings of the files' names.
+DIALECTS = {
+    "Postfix": ("postfix",),
+    "Exim": ("exim",),
+    "Exchange, Microsoft 365": ("exchange",),
+    "Gmail": ("gmail",),
+    "Dovecot (LDA, LMTP)": ("dovecot",),
+    "qmail": ("qmail",),
+    "sendmail": ("sendmail",),
+    "Amazon SES, Domino, OpenSMTPD, OVH, Yahoo, Kundenserver": (
+        "ses", "domino", "opensmtpd", "ovh", "yahoo", "kundenserver",
+    ),
+    "mail programs: reading (MDN)": ("mdn",),
+    "providers: complaints (ARF)": ("arf",),
+    "absence: Exchange, Gmail, Sieve, Zimbra": ("absence",),
+    "damaged, odd, or no report": (),
+}  # fmt: skip
+
+
+def write_table() -> str:
+    """Return a table for people: of each dialect the files, and what is read in them."""
+    expected = load_expected()
+    rows = {dialect: Counter[str]() for dialect in DIALECTS}
+    files = Counter[str]()
+    for name in load_corpus():
+        known = (each for each, starts in DIALECTS.items() if name.startswith(starts or ("?",)))
+        dialect = next(known, list(DIALECTS)[-1])
+        files[dialect] += 1
+        rows[dialect].update(_name_results(expected[name]))
+    lines = [
+        f"| {dialect} | {files[dialect]} | "
+        + ", ".join(f"{count} {result}" for result, count in sorted(rows[dialect].items()))
+        + " |"
+        for dialect in DIALECTS
+    ]
+    total = f"| **all** | {files.total()} | every file as expected |"
+    return "\n".join(["| written by | files | read as |", "| --- | --- | --- |", *lines, total])
+
+
+def _name_results(told: dict[str, Any]) -> list[str]:
+    if told["kind"] == "dsn":
+        actions = [each.partition(" | ")[0] for each in told.get("recipients", ())]
+        return actions or ["report without recipients"]
+    if told["kind"] == "mdn":
+        return [told["disposition"].split(" | ")[1].partition("/")[0]]
+    words = {"arf": "complaint", "human": "person", "auto_reply": "automatic", "list": "list"}
+    return [words[told["kind"]]]
+
+
+if __name__ == "__main__":
+    print(write_table())

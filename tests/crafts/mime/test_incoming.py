@@ -18,7 +18,7 @@ from app.mime.incoming import Incoming, IncomingPart, read_incoming
 from app.mime.report import read_address
 from app.mime.tags import MAX_TRIED, Tags, find_tags
 from tests.crafts.mime import mutate_reports
-from tests.crafts.mime.corpus import load_corpus, load_expected, tell
+from tests.crafts.mime.corpus import load_corpus, load_expected, tell, write_table
 from tests.effort import look
 
 CORPUS = load_corpus()
@@ -351,3 +351,8 @@ def test_the_standard_library_reads_the_same_of_our_own_messages(path: Path) -> 
     ]
     contents = [part.get_payload(decode=True) for part in files]
     assert [each.content for each in incoming.attachments] == contents
+
+
+def test_the_table_of_the_corpus_in_the_docs_is_the_corpus() -> None:
+    page = (Path(__file__).parents[3] / "docs/reliability.md").read_text()
+    assert write_table() in page
