@@ -5,6 +5,7 @@ The addresses are those the address policy allowed: nothing is resolved here. Ev
 any thread and ends whatever waits.
 """
 
+import re
 import socket
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from app.wire.target import Target
 from app.wire.tls import make_context
 
 _PIECE_BYTES = 64 * 1024
+_DOT = re.compile(rb"(?:^|(?<=\n))\.\r?\n")
 REPLY_BYTES = 4 * 1024 * 1024  # of one command that fetches no message: a long list of folders
 
 
@@ -96,6 +98,22 @@ class Line:
         while len(self._buffer) < size and self._receive():
             pass
         return self._take(size)
+
+    def read_dotted(self) -> bytes:
+        """Return what comes before a line that is a dot alone (RFC 1939 §3), its dots unstuffed.
+
+        Not line by line: of a mail of empty lines each would be an object.
+        """
+        begin = 0
+        while not (dot := _DOT.search(self._buffer, begin)):
+            begin = max(len(self._buffer) - 3, 0)
+            if not self._receive():
+                raise ConnectionResetError("the server closed the connection")
+        start, end = dot.span()
+        found = self._take(start)
+        self._take(end - start)
+        found = found.replace(b"\n..", b"\n.")
+        return found[1:] if found.startswith(b"..") else found
 
     def send(self, data: bytes) -> None:
         """Send all; each piece has its own time."""

@@ -19,7 +19,7 @@ from app.wire.steps import Halted, SessionFailed, describe
 from app.wire.target import Auth, Target
 
 _LINE_BYTES = 64 * 1024  # of a status or a listing; a message's lines may be as long as they like
-_LIST_BYTES = 32 * 1024 * 1024
+_LIST_BYTES = 8 * 1024 * 1024  # a hundred thousand messages, with ids as long as they may be
 _HEADER_BYTES = 1024 * 1024
 _CAUSES = {"[AUTH]": "credentials_refused", "[IN-USE]": "auth_temporary",
            "[SYS/TEMP]": "auth_temporary", "[LOGIN-DELAY]": "rate_limited"}  # fmt: skip
@@ -139,12 +139,7 @@ class Pop3Session:
     def _read_lines(self, most_bytes: int) -> bytes:
         """Read up to the final dot, dots unstuffed."""
         self._line.allow(most_bytes)
-        pieces = []
-        while (row := self._line.readline(most_bytes)) not in (b".\r\n", b".\n"):
-            if not row:
-                raise ConnectionResetError("the server closed the connection")
-            pieces.append(row[1:] if row.startswith(b"..") else row)
-        return b"".join(pieces)
+        return self._line.read_dotted()
 
     def _ask_capabilities(self) -> None:
         self._capabilities = {}
