@@ -98,11 +98,13 @@ class Dovecot:
     def read(self, user: str, box: str = "") -> list[tuple[str, bytes]]:
         """Return name (its flags behind ``:2,``) and content of what lies in a folder."""
         place = self.folder / "mail" / user.partition("@")[0] / box
-        return [
-            (path.name, path.read_bytes().replace(b"\n", b"\r\n"))  # a maildir keeps LF
-            for part in ("new", "cur")
-            for path in sorted((place / part).glob("*"))
-        ]
+        found = []
+        for path in (each for part in ("new", "cur") for each in sorted((place / part).glob("*"))):
+            with contextlib.suppress(FileNotFoundError):  # taken away or marked meanwhile
+                found.append(
+                    (path.name, path.read_bytes().replace(b"\n", b"\r\n"))
+                )  # LF in maildirs
+        return found
 
     def put(self, user: str, raw: bytes, box: str = "") -> None:
         """Let a message arrive."""
