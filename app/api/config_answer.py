@@ -116,7 +116,7 @@ def read_shown(tx: Connection, scope: Scope) -> tuple[StoredAccount, dict[str, A
 
 
 def _show_mailbox(tx: Connection, stored: StoredAccount) -> dict[str, Any] | None:
-    standing = read_standing(tx, stored.id) if stored.incoming is not None else None
+    standing = read_standing(tx, stored)
     if standing is None:
         return None
     return {

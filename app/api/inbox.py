@@ -4,11 +4,12 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
 from fastapi import Body as Given
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 from sqlalchemy import Row
 
 from app.api.body import Body, Route, ShownInstant
 from app.api.gate import After, Limit, Page, TheOffice, decode_cursor, encode_cursor
+from app.api.shown_report import SHOWN_REPORT
 from app.api.sign_in import TheSender
 from app.inbox.answerable import Reason
 from app.inbox.auto_reply import DUE, SENT
@@ -87,7 +88,9 @@ class IncomingMail(IncomingLine):
     in_reply_to: str | None
     text: str = Field(description="What its sender wrote, without what is quoted. Not HTML.")
     attachments: list[IncomingFile]
-    report: dict[str, Any] | None = Field(description="What a report says.")
+    report: Annotated[dict[str, Any] | None, WithJsonSchema(SHOWN_REPORT)] = Field(
+        description="What a report says; its sender's claims."
+    )
     auto_reply: ShownAutoReply | None = Field(description="null: the account answers nobody.")
 
 

@@ -14,10 +14,11 @@ from app.api.collect import gather
 from app.api.events import Event, read_event_page
 from app.api.gate import After, Limit, Page, TheOffice, decode_cursor, encode_cursor
 from app.api.order import ReferenceBody
-from app.api.show import Message, MessageDetail, show_attempt, show_message
+from app.api.show import Message, MessageDetail, ShownAnswer, show_attempt, show_message
 from app.api.sign_in import TheAdmin, TheSender
 from app.db import new_id
 from app.errors import Fault, Missing, refuse
+from app.inbox.answers import read_watch
 from app.inbox.erase import erase_person
 from app.outbox import again
 from app.outbox.cancel import cancel, cancel_by_reference
@@ -122,7 +123,12 @@ def read_message(tx: Connection, caller: Caller, message_id: str, at: datetime) 
     attempts = [
         show_attempt(each, addresses[each.recipient_id]) for each in read_attempts(tx, found)
     ]
-    return MessageDetail(**dict(show_message(found, at=at)), attempts=attempts)
+    answer = read_watch(tx, message_id)
+    return MessageDetail(
+        **dict(show_message(found, at=at)),
+        attempts=attempts,
+        answer=None if answer is None else ShownAnswer.model_validate(answer, from_attributes=True),
+    )
 
 
 @router.get("/messages/{message_id}")

@@ -126,10 +126,21 @@ class Attempt(BaseModel):
     tls: str | None = None
 
 
+class ShownAnswer(BaseModel):
+    """The waiting for an answer."""
+
+    due_at: ShownInstant = Field(description="Until when one is expected.")
+    answered_at: ShownInstant | None = Field(description="When a person's answer came.")
+    alerted_at: ShownInstant | None = Field(description="When it was told that none came in time.")
+
+
 class MessageDetail(Message):
     """A message with its attempts."""
 
     attempts: list[Attempt]
+    answer: ShownAnswer | None = Field(
+        None, description="Where an answer is waited for: `answer_alert`, `answer_within_min`."
+    )
 
 
 class BatchResult(BaseModel):

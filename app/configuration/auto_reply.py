@@ -74,7 +74,7 @@ def read_auto_reply(given: object, pointer: str, faults: list[Fault]) -> dict[st
     if wish.enabled and not wish.body.strip():
         faults.append(Fault(f"{pointer}/body", "required", "Say what is answered."))
     if wish.from_at and wish.until_at and wish.from_at >= wish.until_at:
-        faults.append(Fault(f"{pointer}/until_at", "ends_too_early", "It ends after it begins."))
+        faults.append(Fault(f"{pointer}/until_at", "ends_too_early", "Give a time after from_at."))
     faults += [replace(each, pointer=pointer + each.pointer) for each in _check_text(wish)]
     return read
 

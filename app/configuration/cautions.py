@@ -9,6 +9,12 @@ NO_ROOM = (
     "@; answers go to {address} as it is. Give a shorter reply_to, or a pattern."
 )
 
+# What POP3 has none of, and what it does instead.
+_ONLY_IMAP = (
+    ("after", ("seen",), "cannot mark mail as read; it is left as it is"),
+    ("first_sync", ("unseen",), "does not know what was read; all mail is taken at first"),
+)
+
 
 def takes_tag(address: str) -> bool:
     """Whether an address has room for a plus and a document's tag before its @."""
@@ -23,6 +29,10 @@ def find_cautions(stored: StoredAccount) -> tuple[Notice, ...]:
     if document.get("sent_copy") == "folder" and not has_folders:
         detail = "A copy in the Sent folder needs an IMAP mailbox (incoming); none is filed."
         found.append(Notice("sent_copy_needs_imap", detail, "/sent_copy"))
+    given = document.get("incoming", {})
+    for name, value, instead in _ONLY_IMAP:
+        if given.get("protocol") == "pop3" and given.get(name) in value:
+            found.append(Notice("only_of_imap", f"POP3 {instead}.", f"/incoming/{name}"))
     mailboxes = (*document.get("reply_to", ()), document.get("sender", {}))
     address = next((each["address"] for each in mailboxes if "address" in each), "")
     if document.get("document_address") is True and not takes_tag(address):

@@ -79,12 +79,15 @@ def _read_hours(given: object, pointer: str, faults: list[Fault]) -> dict[str, A
     if read is None:
         return None
     hours = {"from": "08:00", "to": "16:00", "days": [1, 2, 3, 4, 5], "timezone": "UTC", **read}
-    for name in ("from", "to"):
-        if not isinstance(hours[name], str) or not _CLOCK.fullmatch(hours[name]):
-            faults.append(Fault(f"{pointer}/{name}", "invalid_time", "Give a time as 08:00."))
-            return None
-    if not hours["from"] < hours["to"]:
-        faults.append(Fault(f"{pointer}/to", "invalid_time", "It ends after it begins."))
+    before = len(faults)
+    faults += [
+        Fault(f"{pointer}/{name}", "invalid_time", "Give a time as 08:00.")
+        for name in ("from", "to")
+        if not isinstance(hours[name], str) or not _CLOCK.fullmatch(hours[name])
+    ]
+    if len(faults) == before and not hours["from"] < hours["to"]:
+        detail = "Give a time after from, of the same day; 24:00 at the latest."
+        faults.append(Fault(f"{pointer}/to", "invalid_time", detail))
     days = hours["days"]
     if (
         not isinstance(days, list)
@@ -95,11 +98,10 @@ def _read_hours(given: object, pointer: str, faults: list[Fault]) -> dict[str, A
     ):
         detail = "Give days as numbers, 1 is Monday, 7 is Sunday."
         faults.append(Fault(f"{pointer}/days", "invalid_days", detail))
-        return None
     if hours["timezone"] not in available_timezones():
         detail = "Give a time zone such as Europe/Warsaw."
         faults.append(Fault(f"{pointer}/timezone", "unknown_timezone", detail))
-    return hours | {"days": sorted(set(days))}
+    return None if len(faults) > before else hours | {"days": sorted(set(days))}
 
 
 CORRESPONDENCE: Mapping[str, Kind] = {

@@ -8,6 +8,7 @@ event alone. A message that is still on its way is looked at again.
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import structlog
 from sqlalchemy import Row, select, update
@@ -24,7 +25,7 @@ from app.outbox.office import Office
 from app.outbox.order import Order, Reference
 from app.outbox.status import SENT
 from app.outbox.tables import message, recipient
-from app.templates_engine.values import TextValue
+from app.templates_engine.values import DateValue, TextValue
 
 _MOST_AT_ONCE = 100
 _WORDS: Mapping[str, tuple[str, str]] = {
@@ -63,7 +64,7 @@ async def alert(office: Office, message_id: str) -> None:
     if found is None:
         return
     row, stored, addresses = found
-    order = _make_order(row, stored, addresses)
+    order = _make_order(row, stored, addresses, office.settings.public_url)
     at = office.clock()
     if order is not None:
         try:
@@ -102,7 +103,9 @@ def _note(tx: Connection, row: Row[Any], stored: StoredAccount, at: datetime) ->
     return True
 
 
-def _make_order(row: Row[Any], stored: StoredAccount, addresses: list[str]) -> Order | None:
+def _make_order(
+    row: Row[Any], stored: StoredAccount, addresses: list[str], public_url: str | None
+) -> Order | None:
     wish = stored.document.get("answer_alert") or {}
     to = read_mailboxes(wish.get("to", []))
     if not to or stored.removed_at is not None:
@@ -110,13 +113,15 @@ def _make_order(row: Row[Any], stored: StoredAccount, addresses: list[str]) -> O
     language = str(stored.document.get("language") or DEFAULT_LANGUAGE)
     language = language if language in _WORDS else "en"
     subject, body = _WORDS[language]
+    zone = (wish.get("hours") or {}).get("timezone", "UTC")
+    written_at = row.created_at.astimezone(ZoneInfo(zone))
     document = (row.reference_type, row.reference_number, row.reference_customer)
     values = {
         "topic": row.subject,
         "receivers": ", ".join(addresses[:20]),
-        "written at": row.created_at.isoformat(" ", "minutes"),
+        "written at": f"{DateValue(written_at.date()).write(language)} {written_at:%H:%M} ({zone})",
         "document": " ".join(each for each in document if each) or "–",
-        "identifier": row.id,
+        "identifier": f"{public_url}/ui/messages/{row.id}" if public_url else row.id,
     }
     return Order(
         to=to,

@@ -11,6 +11,9 @@ from sqlalchemy.engine import Connection
 
 from app.inbox.tables import incoming
 from app.outbox.answer_watch import answer_watch
+from app.outbox.tables import message
+
+_REACHED_NOBODY = ("failed", "suppressed", "cancelled", "expired")
 
 
 def note_answer(tx: Connection, row: Row[Any], kind: str, at: datetime) -> None:
@@ -33,8 +36,13 @@ def look_again(tx: Connection, message_id: str, at: datetime) -> None:
 
 
 def read_watch(tx: Connection, message_id: str) -> Row[Any] | None:
-    """Return until when a message's answer is waited for, and what became of that; None: it is not."""
-    return tx.execute(select(answer_watch).where(answer_watch.c.message_id == message_id)).first()
+    """Return until when a message's answer is waited for, and what became of that; None: it is not,
+    or not any more, because the message reached nobody.
+    """
+    watched = select(answer_watch).join(message, message.c.id == answer_watch.c.message_id)
+    is_told = answer_watch.c.answered_at.is_not(None) | answer_watch.c.alerted_at.is_not(None)
+    may_be_answered = or_(is_told, message.c.status.not_in(_REACHED_NOBODY))
+    return tx.execute(watched.where(message.c.id == message_id, may_be_answered)).first()
 
 
 def _write(tx: Connection, message_id: str, answered_at: datetime | None) -> None:

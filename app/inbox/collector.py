@@ -17,7 +17,6 @@ from app.db import alone
 from app.errors import Unavailable
 from app.inbox.collect import Collecting, LostClaim
 from app.inbox.mailboxes import (
-    LEASE_S,
     Claim,
     claim,
     enroll,
@@ -31,6 +30,7 @@ from app.wire.steps import SessionFailed
 
 _MOST_SESSIONS = 200
 _ENROLL_S = 5.0
+_RENEW_S = 5.0  # who waits for news sees so soon that its configuration was changed
 _log = structlog.get_logger()
 
 
@@ -82,7 +82,7 @@ class Collector:
 
     async def _renew(self) -> None:
         held = {job.fence: job for job in self._jobs.values() if job.fence}
-        if not held or time.monotonic() - self._renewed_at < LEASE_S / 4:
+        if not held or time.monotonic() - self._renewed_at < _RENEW_S:
             return
         still = await self._office.db.write(renew, tuple(held))
         self._renewed_at = time.monotonic()

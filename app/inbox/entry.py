@@ -51,8 +51,7 @@ def _describe_report(read: Incoming) -> dict[str, Any] | None:
     if report is None:
         return None
     recipients = [
-        asdict(each)
-        | {"will_retry_until": each.will_retry_until and each.will_retry_until.isoformat()}
+        asdict(each) | {"will_retry_until": _write_instant(each.will_retry_until)}
         for each in report.recipients
     ]
     return {
@@ -65,6 +64,10 @@ def _describe_report(read: Incoming) -> dict[str, Any] | None:
         "feedback_type": report.feedback_type,
         "complained": report.complained,
     }
+
+
+def _write_instant(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat().replace("+00:00", "Z")
 
 
 def _clean(value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from app.configuration.auto_reply import NAMES, AutoReply
 from app.configuration.model import StoredAccount
 from app.configuration.resolve import Resolved
-from app.errors import Refused
+from app.errors import Fault, Refused
 from app.mime.address import Mailbox
 from app.mime.incoming import Incoming
 from app.mime.outgoing import keep_references
@@ -59,6 +59,11 @@ async def _write_reply(
     if wish.engine == "jinja":
         sources = {"subject": subject, "body": body}
         texts = await office.jinja.render(sources, values)
+        if not texts["body"].strip():
+            detail = (
+                "For this mail nothing is left of the text; begin with words that always stand."
+            )
+            raise Refused(detail, faults=[Fault("/body", "reply_is_empty", detail)])
         values = {_SUBJECT: " ".join(texts["subject"].split()), _BODY: texts["body"]}
         subject, body = f"{{{_SUBJECT}}}", f"{{{_BODY}}}"
     name = read.from_.name if read.from_ is not None else ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -12,6 +12,7 @@ from app.accounts.caller import Caller
 from app.configuration.load import ACCOUNTS, read_account
 from app.configuration.model import StoredAccount
 from app.configuration.tables import account
+from app.inbox.mailboxes import name_target
 from app.inbox.reach import may_read
 from app.inbox.tables import mailbox
 
@@ -84,12 +85,10 @@ class Standing:
         return None if self.cause is None else _ADVICE.get(self.cause, _TROUBLE)
 
 
-def read_standing(tx: Connection, account_id: str) -> Standing | None:
+def read_standing(tx: Connection, stored: StoredAccount) -> Standing | None:
     """Return how collecting stands; None where nothing is collected (yet)."""
-    row = tx.execute(select(mailbox).where(mailbox.c.account_id == account_id)).first()
-    if row is None:
-        return None
-    return _read(row)
+    row = tx.execute(select(mailbox).where(mailbox.c.account_id == stored.id)).first()
+    return _read(row, stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +112,15 @@ def list_boxes(tx: Connection, caller: Caller, *, only_failing: bool = False) ->
     rows = tx.execute(query.order_by(account.c.id).limit(_MOST_BOXES)).mappings()
     accounts = [read_account(row) for row in rows]
     known = select(mailbox).where(mailbox.c.account_id.in_([each.id for each in accounts]))
-    standings = {row.account_id: _read(row) for row in tx.execute(known)}
-    return [Box(each, standings.get(each.id)) for each in accounts]
+    rows_by_id = {row.account_id: row for row in tx.execute(known)}
+    return [Box(each, _read(rows_by_id.get(each.id), each)) for each in accounts]
 
 
-def _read(row: Row[Any]) -> Standing:
-    return Standing(row.synced_at, row.unread, row.next_at, row.failed_at, row.cause, row.detail)
+def _read(row: Row[Any] | None, stored: StoredAccount) -> Standing | None:
+    """None also where the row is still that of the mailbox before the last change."""
+    if row is None or stored.incoming is None or row.target != name_target(stored):
+        return None
+    next_at: datetime = row.next_at
+    if row.synced_at is not None and row.claimed_by is not None:  # waits for news at the server
+        next_at = max(next_at, row.synced_at + timedelta(seconds=stored.incoming.poll_s))
+    return Standing(row.synced_at, row.unread, next_at, row.failed_at, row.cause, row.detail)

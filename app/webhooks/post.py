@@ -145,7 +145,7 @@ def _explain(code: int, location: str | None) -> str | None:
     if is_success(code):
         return None
     if code == GONE:
-        return "410: the receiver wants nothing more; the webhook is switched off."
+        return "410: the receiver wants nothing more."
     if 300 <= code < 400:
         where = f" to {location[:200]!r}" if location else ""
         return f"{code}: a redirect{where}, which is not followed; store the final URL."

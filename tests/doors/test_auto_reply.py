@@ -143,6 +143,8 @@ async def test_a_preview_says_all_that_is_wrong(client, as_role, account) -> Non
         ({"auto_reply": {"body": "{umowa}"}}, [("/auto_reply/macros/umowa", "macro_missing")]),
         ({"auto_reply": {"engine": "jinja", "body": "{{ 'x' * 10**10 }}"}},
          [("/auto_reply/body", "template_failed")]),
+        ({"auto_reply": {"engine": "jinja", "body": "{{ reference_number }}"}},
+         [("/auto_reply/body", "reply_is_empty")]),
         ({"mail": {"subject": "a\r\nBcc: b", "cc": "x"}, "auto_reply": AWAY},
          [("/mail/subject", "invalid_format"), ("/mail/cc", "unknown_field")]),
         ({"mail": {"headers": {"a b": "c"}}}, None),

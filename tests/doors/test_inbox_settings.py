@@ -1,5 +1,7 @@
 """What an account says of the mail that comes back: stored, calculated, shown, and used by ``/send``."""
 
+from datetime import datetime, timedelta
+
 import pytest
 
 from app.outbox.document_tag import read_tag
@@ -51,6 +53,35 @@ async def test_a_sent_copy_that_has_no_folder_to_go_to_is_warned_of(client, as_r
         incoming = login | {"protocol": protocol}
         saved = await configure(client, admin, sent_copy="folder", incoming=incoming)
         assert bool(list_codes(saved)) == warned, protocol
+
+
+async def test_what_pop3_cannot_do_is_warned_of(client, as_role) -> None:
+    login = {"host": "mx.firma.example", "username": "x", "password": "y"}
+    wished = login | {"after": "seen", "first_sync": "unseen"}
+    saved = await configure(client, as_role("admin"), incoming=wished | {"protocol": "pop3"})
+    assert list_codes(saved) == [
+        ("only_of_imap", "/incoming/after"),
+        ("only_of_imap", "/incoming/first_sync"),
+    ]
+    saved = await configure(client, as_role("admin"), incoming=wished)
+    assert list_codes(saved) == []
+
+
+async def test_a_message_tells_until_when_its_answer_is_waited_for(client, as_role) -> None:
+    await configure(client, as_role("admin"))
+    for minutes, waits in (("24*60", True), (0, False)):
+        body = LETTER | {"answer_within_min": minutes}
+        sent = (await client.post("/send", json=body, headers=as_role("sender"))).json()
+        path = f"/messages/{sent['id']}"
+        answer = (await client.get(path, headers=as_role("sender"))).json()["answer"]
+        assert (answer is not None) == waits
+        if waits:
+            created_at, due_at = map(datetime.fromisoformat, (sent["created_at"], answer["due_at"]))
+            assert due_at - created_at == timedelta(days=1)
+            assert (answer["answered_at"], answer["alerted_at"]) == (None, None)
+            await client.post(f"{path}/cancel", headers=as_role("sender"))
+            gone = (await client.get(path, headers=as_role("sender"))).json()
+            assert (gone["status"], gone["answer"]) == ("cancelled", None)
 
 
 @pytest.mark.parametrize(

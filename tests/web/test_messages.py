@@ -128,7 +128,7 @@ async def test_a_user_sees_own_mail_only_and_no_hidden_recipient(signed_in, send
     ("language", "state", "reason"),
     [
         ("en", "Failed", "The server refused this recipient."),
-        ("pl", "Nie wysłano", "Serwer nie przyjął tego odbiorcy."),
+        ("pl", "Nie dostarczono", "Serwer nie przyjął tego odbiorcy."),
         ("fr", "Échec", "Le serveur a refusé ce destinataire."),
     ],
 )

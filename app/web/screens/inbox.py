@@ -33,7 +33,7 @@ _ABOUT: Mapping[str, tuple[str, bool | None, bool | None]] = {
     "guess": (mark("About a message, not verified"), True, False),
     "unmatched": (mark("About no message"), False, None),
 }
-_STATES = {"open": mark("Open"), "done": mark("Handled")}
+_STATES = {"open": mark("To be handled"), "done": mark("Handled")}
 # The ways through the list that people take most; each is a search.
 _TABS: Sequence[tuple[str, Mapping[str, str], str]] = (
     (mark("All mail"), {}, ""),

@@ -60,7 +60,7 @@ _ANSWERS: Mapping[int, str] = {
     401: mark("The receiver refuses it (%(code)s): perhaps it does not know the secret."),
     403: mark("The receiver refuses it (%(code)s): perhaps it does not know the secret."),
     404: mark("The receiver has nothing at this address (%(code)s); look at its path."),
-    410: mark("The receiver wants nothing more (%(code)s); the webhook is switched off."),
+    410: mark("The receiver wants nothing more (%(code)s)."),
 }
 _KINDS: Mapping[int, str] = {
     3: mark(

@@ -1,8 +1,12 @@
 """No answer in time: people are told, once; an answer, and only a person's, ends the waiting."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.policy import default
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select
@@ -89,6 +93,25 @@ def test_people_are_told_once_by_mail_and_event(box: LetterBox) -> None:
         ("message.unanswered", "Faktura")
     ]
     assert find_late(box, minutes=10_000) == []  # nobody waits for an answer to the alert
+
+
+@pytest.mark.parametrize("public_url", [None, "https://awizo.firma.example"])
+def test_who_is_told_reads_when_it_went_out_by_their_clock_and_where_it_stands(
+    box: LetterBox, public_url: str | None
+) -> None:
+    hours = {"timezone": "Europe/Warsaw", "from": "00:00", "to": "24:00", "days": [*range(1, 8)]}
+    box.open(config={"answer_alert": ALERT | {"hours": hours}})
+    sent = box.send(ANNA)
+    office = box.desk.office
+    settings = office.settings.model_copy(update={"public_url": public_url})
+    box.desk.wait_for(alert(replace(office, settings=settings), sent))
+    (told,) = list_alerts(box)
+    text = message_from_bytes(read_raw(box, told.id), policy=default).get_content()
+    written_at = select(message.c.created_at).where(message.c.id == sent)
+    at = box.desk.do(lambda tx: tx.scalar(written_at)).astimezone(ZoneInfo("Europe/Warsaw"))
+    assert f"Wysłano: {at:%d.%m.%Y %H:%M} (Europe/Warsaw)" in text
+    place = f"{public_url}/ui/messages/{sent}" if public_url else sent
+    assert f"Wiadomość: {place}" in text
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,18 @@
 """What a person corrects of a mail: its kind and its message; what follows, and what never does."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from app.accounts.caller import Caller
+from app.configuration.load import load_account
 from app.errors import Conflict, Missing, Refused
 from app.inbox.census import count_open
 from app.inbox.correct import correct_kind, link
 from app.inbox.find import WINDOW, Found, Wanted, list_incoming, mark_handled
-from app.inbox.standing import list_boxes
+from app.inbox.mailboxes import claim, enroll, note_synced
+from app.inbox.standing import list_boxes, read_standing
 from app.inbox.tables import UNANSWERED, UNMATCHED
 from app.outbox.order import Reference
 from tests.rooms.inbox.letters import LetterBox, tell, write_dsn, write_mail
@@ -222,3 +225,15 @@ def test_mailboxes_are_listed_for_those_who_may_read_them(box: LetterBox) -> Non
     assert [each.stored.id for each in box.desk.do(list_boxes, CLERK)] == [common, piotrs]
     assert [each.stored.id for each in box.desk.do(list_boxes, PIOTR)] == [piotrs]
     assert box.desk.do(list_boxes, CLERK, only_failing=True) == []
+
+
+def test_the_next_try_of_a_mailbox_is_ahead_while_it_waits_for_news(box: LetterBox) -> None:
+    given = {"host": "imap.firma.example", "username": "x", "password": "y", "poll_s": 300}
+    account = box.open(config={"incoming": given})
+    box.desk.do(enroll)
+    held = box.desk.do(claim, account, "w.1")
+    synced_at = box.desk.do(note_synced, held, None)
+    standing = box.desk.do(read_standing, box.desk.do(load_account, account))
+    assert standing.next_try_at == synced_at + timedelta(seconds=300)
+    box.open(config={"incoming": given | {"mode": "off"}})
+    assert box.desk.do(read_standing, box.desk.do(load_account, account)) is None

@@ -90,7 +90,7 @@ async def test_the_request_is_what_was_stored_byte_for_byte(receiver):
     [
         (answer(200, body=b"x" * 100_000), 200, None),
         (answer(302, "Location: https://elsewhere.example/"), 302, "not followed"),
-        (answer(410), 410, "switched off"),
+        (answer(410), 410, "wants nothing more."),
         (answer(503), 503, "The receiver answered 503."),
         (b"220 mail.firma.example ESMTP\r\n", None, "no HTTP"),
         (b"", None, "The connection broke"),
