@@ -67,10 +67,10 @@ def list_mine(stored: StoredAccount) -> Mine:
 def find_target(read: Incoming) -> Mailbox | None:
     """Return where the answer goes: the return path (RFC 3834 §4), without one to From.
 
-    Never Reply-To: it may name a list. None: nowhere.
+    Never Reply-To: it may name a list. None: nowhere, also where a return path cannot be read.
     """
     if read.return_path is None:
-        return read.from_
+        return None if read.headers.has("return-path") else read.from_
     path, _ = parse_mailbox(read.return_path, "")
     return path
 

@@ -37,7 +37,9 @@ from app.templates_engine.jinja_pool import NO_RENDERER
 
 DUE, SENT = "due", "sent"
 MOST_AN_HOUR = 100  # answers of one account: a net against whatever writes under ever new names
+MOST_FAILED = 10  # replies of one account that fail one after the other: a Jinja text may take 4 s
 _MOST_AT_ONCE = 50
+_MOST_OF_ONE = 5
 _LATEST = timedelta(
     days=1
 )  # a mail that waited longer for its answer, in a stopped house, gets none
@@ -77,13 +79,28 @@ def plan_reply(
 
 
 def find_due_replies(tx: Connection) -> list[str]:
-    """Return the mails that are to be answered, the oldest first."""
-    query = select(incoming.c.id).where(incoming.c.reply_state == DUE)
-    return list(tx.scalars(query.order_by(incoming.c.id).limit(_MOST_AT_ONCE)))
+    """Return the mails that are to be answered, the oldest first, a few of each account."""
+    place = func.row_number().over(partition_by=incoming.c.account_id, order_by=incoming.c.id)
+    due = select(incoming.c.id, place.label("place")).where(incoming.c.reply_state == DUE)
+    found = due.subquery()
+    query = select(found.c.id).where(found.c.place <= _MOST_OF_ONE)
+    return list(tx.scalars(query.order_by(found.c.place, found.c.id).limit(_MOST_AT_ONCE)))
 
 
 async def reply(office: Office, incoming_id: str) -> None:
     """Answer a mail, or note why not. Raises ``Unavailable``: it is tried again."""
+    try:
+        await _answer(office, incoming_id)
+    except Unavailable:
+        raise
+    except Exception as error:
+        # Not tried again at once, for ever, before everybody else's.
+        _log.error("auto_reply_broke", incoming=incoming_id, exc_info=error)
+        detail = "An error of Awizo; its log has it."
+        await office.db.write(_withhold, incoming_id, "failed", office.clock(), detail)
+
+
+async def _answer(office: Office, incoming_id: str) -> None:
     at = office.clock()
     found = await office.db.read(_find_work, incoming_id, at)
     if isinstance(found, str):
@@ -117,7 +134,7 @@ def find_refusal(
     if not wish.is_on(at):
         return "not_now"
     keys = _name_sender(read)
-    if _is_own(tx, keys):
+    if any(map(list_mine(stored).holds, keys)) or _is_own(tx, keys):
         return "own_address"
     if _is_suppressed(tx, stored, keys, at):
         return "suppressed"
@@ -128,7 +145,8 @@ def find_refusal(
     )
     if tx.execute(lately).first() is not None:
         return "recent"
-    return "ceiling" if _count_lately(tx, stored.id, at) >= MOST_AN_HOUR else None
+    is_full = _count_lately(tx, stored.id, at) >= MOST_AN_HOUR or _fails(tx, stored, at)
+    return "ceiling" if is_full else None
 
 
 def list_replies(tx: Connection, account_id: str, *, limit: int = 20) -> Sequence[Row[Any]]:
@@ -270,6 +288,18 @@ def _count_lately(tx: Connection, account_id: str, at: datetime) -> int:
         auto_reply.c.account_id == account_id, auto_reply.c.replied_at > at - _HOUR
     )
     return tx.scalar(query) or 0
+
+
+def _fails(tx: Connection, stored: StoredAccount, at: datetime) -> bool:
+    """Whether no reply was to be had lately, since the text was saved."""
+    query = select(incoming.c.reply_state, incoming.c.reply_at).where(
+        incoming.c.account_id == stored.id, incoming.c.reply_state.in_((SENT, "failed"))
+    )
+    last = tx.execute(query.order_by(incoming.c.id.desc()).limit(MOST_FAILED)).all()
+    since = max(at - _HOUR, stored.updated_at)
+    return len(last) == MOST_FAILED and all(
+        each.reply_state == "failed" and each.reply_at > since for each in last
+    )
 
 
 def _is_first_sync(tx: Connection, account_id: str) -> bool:

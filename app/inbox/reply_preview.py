@@ -68,10 +68,10 @@ async def preview_reply(office: Office, stored: StoredAccount, asked: Asked) -> 
 
     mail, reference, reason, resolved = await office.db.read(read)
     target = find_target(mail) or mail.from_
-    prepared = None
+    prepared, trials = None, replace(office, jinja=office.jinja_trials)
     if target is not None and resolved is not None:
         try:
-            prepared = await prepare_reply(office, stored, resolved, wish, mail, target, reference)
+            prepared = await prepare_reply(trials, stored, resolved, wish, mail, target, reference)
         except Refused as error:
             raise _point_at_text(error) from None
     notices = advise_on_auto_reply(stored.document)

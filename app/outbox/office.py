@@ -24,7 +24,10 @@ def read_clock() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Office:
-    """The tools of one process; ``close`` gives them back."""
+    """The tools of one process; ``close`` gives them back.
+
+    jinja_trials: for previews, behind which no reply waits.
+    """
 
     settings: Settings
     db: Database
@@ -33,6 +36,7 @@ class Office:
     ehlo_name: str
     clock: Callable[[], datetime] = read_clock
     jinja: JinjaPool = field(default_factory=JinjaPool)
+    jinja_trials: JinjaPool = field(default_factory=JinjaPool)
 
     def policy(self, *, any_port: bool) -> AddressPolicy:
         """Return where mail servers may stand; admins (``any_port``) reach every port."""
@@ -46,6 +50,7 @@ class Office:
         """Stop the processes and close the database."""
         await self.pool.close()
         await self.jinja.close()
+        await self.jinja_trials.close()
         await asyncio.to_thread(self.db.close)
 
 

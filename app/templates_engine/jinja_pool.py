@@ -46,12 +46,17 @@ class JinjaPool:
         if "fault" in told:
             fault = Fault(f"/{name}", "template_failed", told["fault"])
             raise Refused(fault.detail, faults=[fault])
-        return str(told["text"])
+        return told["text"]
 
 
-def _read(stream: BinaryIO) -> dict[str, Any]:
+def _read(stream: BinaryIO) -> dict[str, str]:
     block = read_block(stream)
     if block is None:
         raise EOFError
-    told: dict[str, Any] = json.loads(block)
-    return told
+    told: dict[str, str] = json.loads(block)
+    # A template may write what no database takes and no mail can be made of.
+    return {name: _clean(text) for name, text in told.items()}
+
+
+def _clean(text: str) -> str:
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
