@@ -23,11 +23,15 @@ _LENGTH = struct.Struct(">I")
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """What a process does: read a request (None: there are no more), answer it, write the reply."""
+    """What a process does: read a request (None: there are no more), answer it, write the reply.
+
+    seal: gives up rights that no request needs, once everything is open.
+    """
 
     read: Callable[[BinaryIO], Any]
     answer: Callable[[Any], Any]
     write: Callable[[BinaryIO, Any], None]
+    seal: Callable[[], None] = lambda: None
 
 
 def serve(cpu_s: float, memory_bytes: int, learn: Callable[[], Trade]) -> None:
@@ -46,6 +50,7 @@ def serve(cpu_s: float, memory_bytes: int, learn: Callable[[], Trade]) -> None:
     replies.write(READY)
     replies.flush()
     os.dup2(nowhere, 2)  # from here on a traceback could quote a request
+    trade.seal()
     while (request := trade.read(requests)) is not None:
         # The kernel's clock of CPU time, not of the wall: a busy machine is not the request's fault.
         signal.setitimer(signal.ITIMER_PROF, cpu_s)

@@ -12,7 +12,7 @@ from app.cell import Trade, read_block, serve, write_block
 
 
 def learn() -> Trade:
-    """Load Jinja (what it loads late, too), prove that it works, and give up the right to open anything."""
+    """Load Jinja (what it loads late, too), and prove that it works."""
     from app.templates_engine.jinja import JinjaFailed, render_jinja
 
     def answer(request: bytes) -> bytes:
@@ -27,13 +27,19 @@ def learn() -> Trade:
         "{{ a|upper }}",
         "{% macro m(b) %}{{ b }}{% endmacro %}{{ m('é') }}",
         "{{ 1/a|length }}",
+        "{{ 'a'|pprint }}{{ '&amp;'|striptags }}",
     ):
         answer(json.dumps({"source": line, "values": {}, "most_chars": 9}).encode())
-    # The sandbox is the first wall, this is the second: nothing to read, to reach or to start.
-    resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))  # the standard streams, no other
-    for limit in (resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC):
+    return Trade(read_block, answer, write_block, _seal)
+
+
+def _seal() -> None:
+    """The sandbox is the first wall, this is the second: nothing to read, to reach or to start.
+
+    No file at all: where the standard streams might be, closing one would make room for another.
+    """
+    for limit in (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC):
         resource.setrlimit(limit, (0, 0))
-    return Trade(read_block, answer, write_block)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """Jinja of an automatic reply: what is wrong is said with its line, and nothing hostile runs long."""
 
+import contextlib
 import os
+import resource
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from jinja2.filters import FILTERS
 
 from app.errors import Refused
 from app.templates_engine.jinja import check_jinja, lint_jinja
@@ -170,3 +173,25 @@ def test_advice_names_what_has_no_value_and_where() -> None:
         ("unknown_name", "Line 2: {{ subjcet }}"),
         ("unknown_name", "Line 3: {{ missing }}"),
     ]
+
+
+async def test_its_process_can_open_no_file_even_where_one_was_closed(pool: JinjaPool) -> None:
+    await pool.render({"body": "A"}, {})
+    (pid,) = list_processes()
+    assert resource.prlimit(int(pid), resource.RLIMIT_NOFILE) == (0, 0)
+
+
+async def test_no_filter_needs_what_cannot_be_loaded_any_more(pool: JinjaPool) -> None:
+    for name in FILTERS:
+        with contextlib.suppress(Refused):
+            await pool.render({"body": f"{{{{ 'a'|{name} }}}}"}, {})
+        try:
+            await pool.render({"body": f"{{{{ '<b>&amp;'|{name} }}}}"}, {})
+        except Refused as failure:
+            assert "open files" not in failure.detail, name
+
+
+@pytest.mark.parametrize("text", ["\\ud800", "\\x00"])
+async def test_it_writes_what_can_be_stored(pool: JinjaPool, text: str) -> None:
+    told = await pool.render({"body": f"a{{{{ '{text}' }}}}"}, {})
+    assert told["body"].replace("?", "") == "a"
