@@ -158,14 +158,10 @@ def _erase_replies(tx: Connection, row: Row[Any], at: datetime) -> None:
 
 
 def _erase_events(tx: Connection, rows: Mapping[str, Row[Any]]) -> None:
-    for row in rows.values():
-        if row.about_id is not None:
-            tx.execute(_BLANK_EVENT.where(event.c.message_id == row.about_id, row.id == _ID))
-    # Nobody knew then what these were about.
+    # By the mail alone: it may have been about another message when it happened.
     ids = list(rows)
     for start in range(0, len(ids), 500):
-        part = ids[start : start + 500]
-        tx.execute(_BLANK_EVENT.where(event.c.message_id.is_(None), _ID.in_(part)))
+        tx.execute(_BLANK_EVENT.where(_ID.in_(ids[start : start + 500])))
 
 
 _BLANK_EVENT = update(event).where(event.c.type.startswith("inbox.")).values(data={})

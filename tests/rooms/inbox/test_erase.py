@@ -7,6 +7,8 @@ from sqlalchemy import func, insert, select, update
 
 from app.errors import Denied
 from app.inbox.alerts import alert, find_unanswered
+from app.inbox.clerk import tidy_up
+from app.inbox.correct import link
 from app.inbox.dispatch import dispatch
 from app.inbox.erase import erase_person
 from app.inbox.find import mark_handled
@@ -209,3 +211,16 @@ def test_other_peoples_mail_is_left_alone(box: LetterBox) -> None:
 def test_only_an_admin_erases(box: LetterBox) -> None:
     with pytest.raises(Denied):
         box.desk.do(erase_person, ANNA, GONE)
+
+
+def test_a_mail_that_was_about_another_message_once_leaves_nothing_there(
+    box: LetterBox, leftovers: Callable[[], bool]
+) -> None:
+    box.open(config={"auto_reply": {"enabled": True, "body": "A"}})
+    sent = box.send("x@y.example")
+    got = box.throw(write_mail(sender=JAN))
+    box.desk.do(link, ADMIN, got, sent)
+    box.desk.wait_for(tidy_up(box.desk.office))
+    box.desk.do(link, ADMIN, got, None)
+    assert erase(box) == 1
+    assert not leftovers()
