@@ -39,7 +39,6 @@ class _Job:
     task: asyncio.Task[None] | None = field(default=None)
     fence: str = ""
     version: int = 0  # of the configuration it works by
-    is_lost: bool = False
 
 
 class Collector:
@@ -87,13 +86,15 @@ class Collector:
         still = await self._office.db.write(renew, tuple(held))
         self._renewed_at = time.monotonic()
         for fence, job in held.items():
-            job.is_lost = still.get(fence) != job.version
+            if still.get(fence) != job.version and job.task is not None:
+                job.fence = ""
+                job.task.cancel()  # it gives the mailbox back, and begins anew
 
-    def _may_wait(self, job: _Job) -> bool:
-        if self._lacking and not job.is_lost:
+    def _may_wait(self) -> bool:
+        if self._lacking:
             self._lacking -= 1
             return False
-        return not job.is_lost
+        return True
 
     def _end(self, account_id: str, task: asyncio.Task[None]) -> None:
         self._jobs.pop(account_id, None)
@@ -109,8 +110,8 @@ class Collector:
         job.fence, job.version = fence, held.stored.version
         wait_s = 0.0  # cut short: somebody goes on at once
         try:
-            await Collecting(self._office, held, lambda: self._may_wait(job)).run()
-            wait_s = 0.0 if job.is_lost else held.stored.incoming.poll_s
+            await Collecting(self._office, held, self._may_wait).run()
+            wait_s = held.stored.incoming.poll_s
         except LostClaim:
             return
         except SessionFailed as failed:

@@ -217,6 +217,17 @@ async def test_a_mailbox_that_fails_says_why_and_delays_no_other(
     silent.close()
 
 
+async def test_who_waits_for_news_hears_at_once_that_the_configuration_was_changed(
+    office: Office, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.inbox.collector._RENEW_S", 0.05)
+    await set_up(office, dovecot, poll_s=3600)
+    async with collecting(office):
+        await wait_for(office, lambda row: row.synced_at is not None)
+        await set_up(office, dovecot, poll_s=3600, password="wrong")
+        await wait_for(office, lambda row: row.cause == "credentials_refused", seconds=5)
+
+
 async def test_several_workers_share_a_mailbox_and_take_everything_once(
     office: Office, dovecot: Dovecot
 ) -> None:

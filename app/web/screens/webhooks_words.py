@@ -23,7 +23,7 @@ _TYPE_WORDS: Mapping[str, str] = {
     "inbox.report": mark("A report about a message came in"),
     "inbox.answer": mark("An answer to a message came in"),
     "inbox.auto_reply": mark("An automatic reply went out"),
-    "inbox.unread": mark("How many are unread has changed"),
+    "inbox.unread": mark("A mailbox has more unread mail"),
     "account.paused": mark("An account's server is in trouble: its mail waits"),
     "account.resumed": mark("An account's server works again, or is tried at once"),
     "account.consent_needed": mark("The owner has to consent again: mail is held"),
