@@ -61,7 +61,8 @@ async def test_restarting_postgres_under_load_loses_nothing(
         await until(lambda: not house.count_unfinished(), 20, lambda: workers[0].said[-2000:])
         assert all(each.lives for each in (*workers, api))
         assert "unexpected_error" not in api.said
-        assert [each.said.count("bells_disconnected") for each in workers] == [2, 2]
+        # Once for an outage, not for every try; two outages may be one to who was slow to come back.
+        assert all(each.said.count("bells_disconnected") in (1, 2) for each in workers)
         tally = house.read(lambda tx: take_tally(tx, peer, accepted))
     print(f"\n{tally}")
     assert (tally.accepted, tally.stored) == (MESSAGES, MESSAGES)
