@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Row, select, update
 from sqlalchemy.engine import Connection
 
+from app.configuration.tables import account
 from app.inbox.tables import incoming
 from app.mime.address import parse_mailbox
 from app.mime.report import decode_xtext
@@ -56,13 +57,13 @@ def apply_report(
         refresh(tx, row, at)
     complained = [each for each, told in said if told["action"] == "complained"]
     if len(complained) == 1:  # of several, nobody knows who it was
-        _suppress(tx, row, complained, at, "complaint")
+        _suppress(tx, row, incoming_id, complained, at, "complaint")
     gone = [
         moved.recipient
         for moved in moving.values()
         if moved.state == "failed" and (moved.data or {}).get("status") in NO_SUCH_ADDRESS
     ]
-    _suppress(tx, row, gone, at, "hard_bounce")
+    _suppress(tx, row, incoming_id, gone, at, "hard_bounce")
     return True
 
 
@@ -148,8 +149,18 @@ def _note(
 
 
 def _suppress(
-    tx: Connection, row: Row[Any], recipients: Sequence[Row[Any]], at: datetime, reason: str
+    tx: Connection,
+    row: Row[Any],
+    incoming_id: str,
+    recipients: Sequence[Row[Any]],
+    at: datetime,
+    reason: str,
 ) -> None:
     """Suppress whoever the setting says; never for a test, whose address is nobody's."""
-    if not row.delivery.startswith("redirect:"):
-        note_bounces(tx, [(row, each.address) for each in recipients], at, reason=reason)
+    if not recipients or row.delivery.startswith("redirect:"):
+        return
+    query = select(account.c.id, account.c.user_id).join(incoming)
+    box = tx.execute(query.where(incoming.c.id == incoming_id)).one()
+    is_told_by_user = box.user_id is not None and box.id != row.account_id
+    bounced = [(row, each.address) for each in recipients]
+    note_bounces(tx, bounced, at, reason=reason, is_told_by_user=is_told_by_user)

@@ -104,16 +104,19 @@ def note_bounces(
     at: datetime,
     *,
     reason: str = "hard_bounce",
+    is_told_by_user: bool = False,
 ) -> None:
     """Suppress addresses that do not exist, or whose owners complained, where the configuration
     says so.
 
     bounced: the message (id, scope) and the address of each. The suppression holds for the scope
     that says so, and only where its own server said it: a server of a user's choice decides for
-    nobody else.
+    nobody else, and neither does what came to a mailbox of a user's own (is_told_by_user).
     """
     for row, address in sorted(bounced, key=lambda each: each[1]):
         scope = _find_wish(tx, row.scope, row.account_id)
+        if scope is not None and is_told_by_user:
+            scope = name_scope(row.user_id) if row.user_id else None
         if scope is not None:
             suppress(
                 tx, Mailbox(address), scope, reason, caller=audit.SYSTEM, at=at,

@@ -263,3 +263,17 @@ def test_foreign_text_that_no_database_takes_is_stored(box: LetterBox) -> None:
         write_mail("Subject: =?utf-8?Q?a=00b?= \udcff".encode("utf-8", "replace").decode())
     )
     assert "\0" not in box.look(got).subject
+
+
+@pytest.mark.parametrize(
+    ("sender", "expected"), [("anna", [(JAN, "hard_bounce", "users/anna")]), (None, [])]
+)
+def test_a_report_in_a_users_own_mailbox_suppresses_for_nobody_else(
+    box: LetterBox, sender: str | None, expected: list[tuple[str, str, str]]
+) -> None:
+    box.open(config={"suppress_hard_bounces": True})
+    sent = box.send(JAN, user=sender, account=box.account)
+    own = box.desk.configure("anna")
+    box.throw(write_dsn(tell("failed", JAN, "5.1.1"), envid=box.envid(sent)), account=own)
+    assert box.desk.look(sent).states == {JAN: "failed: bounced"}
+    assert list_suppressed(box) == expected
