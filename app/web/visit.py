@@ -18,7 +18,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from app.accounts.caller import Caller
 from app.accounts.sign_in import SignIn
-from app.errors import Unauthenticated
+from app.errors import Malformed, Unauthenticated
 from app.outbox.office import Office
 from app.web.pages import render_page
 from app.web.readers import Readers
@@ -183,9 +183,12 @@ TheGuest = Annotated[Guest, Depends(welcome)]
 
 
 async def require_visit(guest: TheGuest) -> Visit:
-    """Return the visit; raise ``SignInNeeded`` where nobody is signed in."""
+    """Return the visit; raise ``SignInNeeded`` where nobody is signed in, ``Malformed`` for a NUL in
+    the address, which no database column takes."""
     if not isinstance(guest, Visit):
         raise SignInNeeded
+    if "\0" in guest.request.url.path or "%00" in guest.request.url.query:
+        raise Malformed("Take the NUL character out of the URL.", code="malformed_form")
     return guest
 
 

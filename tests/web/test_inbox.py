@@ -458,3 +458,10 @@ async def test_an_erased_mail_says_so_and_offers_nothing_of_it(signed_in, office
         text = (await browser.get(path)).text
         assert "Prywatne" not in text and ANNA not in text, path
     assert (await browser.get(f"{PATH}/{mail}/raw")).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["?account=%00", "?message=a%00", "?q=%00", "/%00"])
+async def test_a_nul_in_the_address_is_refused_before_any_database_sees_it(signed_in, path):
+    answer = await (await signed_in("anna")).get(f"{PATH}{path}")
+    assert answer.status_code in (400, 422)
+    assert "text/html" in answer.headers["content-type"]
