@@ -5,7 +5,8 @@ marked or deleted is asked for by itself.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 
@@ -15,6 +16,7 @@ from app.wire.steps import SessionFailed
 _SPARE_BYTES = 64 * 1024  # what may stand around a message in its reply
 _LIST_BYTES = 32 * 1024 * 1024  # a million UIDs
 _HEADER_BYTES = 1024 * 1024
+_READING = ("search", "fetch", "store", "idle")
 _NEWS = re.compile(rb"\* \d+ (EXISTS|RECENT|EXPUNGE)", re.I)
 
 
@@ -39,6 +41,18 @@ class ImapFolder(ImapSession):
     """A session whose folder is read."""
 
     _told: bytes | None = None  # the number of messages that sent ``wait`` back last
+
+    @contextmanager
+    def telling(self, step: str, budget_bytes: int | None = None) -> Iterator[None]:
+        """As of every session; what nobody asked for is forgotten, which imaplib keeps for ever."""
+        if self._client is not None and step in _READING:
+            untold = self._client._imap.untagged_responses
+            exists = untold.get("EXISTS", ())[-1:]
+            untold.clear()
+            if exists:
+                untold["EXISTS"] = exists
+        with super().telling(step, budget_bytes):
+            yield
 
     def select(self, folder: str, *, readonly: bool) -> Numbering:
         """Open a folder."""

@@ -288,3 +288,20 @@ async def test_what_a_pop3_server_does_wrong_has_a_cause(
             Pop3Session, aim(port), (Pop3Session.list_uids,), (Pop3Session.fetch, 1, 10_000)
         )
     assert (failed.cause, failed.step) == (cause, step), failed.detail
+
+
+async def test_what_nobody_asked_for_is_not_kept() -> None:
+    said = (
+        b"* SEARCH 7\r\n* 1 EXISTS\r\n* JUNK "
+        + b"x" * 10_000
+        + b"\r\n* 2 EXISTS\r\n{tag} OK done\r\n"
+    )
+    async with (
+        serve(IMAP | {b"UID": said}, b"* OK hello\r\n") as (port, _),
+        open_mailbox(ImapFolder, aim(port), AddressPolicy()) as mailbox,
+    ):
+        for _ in range(3):
+            assert await mailbox.do(ImapFolder.list_uids) == [7]
+        kept = mailbox.session._client._imap.untagged_responses
+        assert sum(len(each) for each in kept.get("JUNK", ())) <= 10_000
+        assert kept["EXISTS"][-1] == b"2"
