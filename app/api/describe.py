@@ -75,7 +75,15 @@ faults at once, each with a JSON pointer into your request. `retryable: true` (`
 `Retry-After`) means: the same request later. Quote `request_id` (also the header `X-Request-Id`, which
 you may set) when you ask an administrator.
 
-## 5. Habits
+## 5. What comes back
+
+Give each message its `reference` (the document's type, number, customer). Where the account has a
+mailbox (`incoming`), reports move its recipients and answers are found at the document:
+`GET /inbox?reference.number=FV/12/2026&kind=human`, `POST /inbox/{id}/handled`. `answer_within_min`
+has people told when nobody answers. Instead of polling, `POST /webhooks` has the events of `/events`
+posted to you, signed by Standard Webhooks 1.0.
+
+## 6. Habits
 
 `null` equals absent (except in `PATCH`); an empty string or list means *explicitly none*. Unknown
 members are refused. Address fields take `"A <a@x.example>; b@x.example"`, lists, or objects; answers

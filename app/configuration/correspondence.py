@@ -123,8 +123,11 @@ CORRESPONDENCE: Mapping[str, Kind] = {
             "additionalProperties": False,
             "required": ["after_min"],
             "properties": {
-                "after_min": MINUTES_SCHEMA,
-                "to": dict(MAILBOXES.schema),
+                "after_min": {**MINUTES_SCHEMA, "description": "Minutes; `60*24*2` is two days."},
+                "to": {
+                    **MAILBOXES.schema,
+                    "description": "Who is told by mail; absent: only `message.unanswered` tells.",
+                },
                 "hours": {
                     "type": "object",
                     "description": "Only minutes within these working hours count.",
@@ -132,8 +135,16 @@ CORRESPONDENCE: Mapping[str, Kind] = {
                     "properties": {
                         "from": {"type": "string", "examples": ["08:00"]},
                         "to": {"type": "string", "examples": ["16:00"]},
-                        "days": {"type": "array", "items": {"type": "integer"}},
-                        "timezone": {"type": "string", "examples": ["Europe/Warsaw"]},
+                        "days": {
+                            "type": "array",
+                            "items": {"type": "integer", "minimum": 1, "maximum": 7},
+                            "description": "1 is Monday; absent: Monday to Friday.",
+                        },
+                        "timezone": {
+                            "type": "string",
+                            "examples": ["Europe/Warsaw"],
+                            "description": "Absent: UTC.",
+                        },
                     },
                 },
             },

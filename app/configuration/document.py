@@ -31,6 +31,7 @@ from app.configuration.fields import (
     secret,
     text,
 )
+from app.configuration.meanings import MEANINGS
 from app.configuration.port_options import expand_port
 from app.configuration.unsubscribe import UNSUBSCRIBE
 from app.errors import Fault, Notice
@@ -241,27 +242,32 @@ def _check_attachment_password(
     return normalised, tuple(notices)
 
 
-def describe_kinds(kinds: Mapping[str, Kind]) -> dict[str, Any]:
-    """Return the JSON schema of an object with these members."""
+def describe_kinds(kinds: Mapping[str, Kind], block: str = "") -> dict[str, Any]:
+    """Return the JSON schema of an object with these members. block: whose ``MEANINGS``."""
+    meanings = MEANINGS[block]
     return {
         "type": "object",
         "additionalProperties": False,
-        "properties": {name: dict(kind.schema) for name, kind in kinds.items()},
+        "properties": {
+            name: ({"description": meanings[name]} if name in meanings else {}) | dict(kind.schema)
+            for name, kind in kinds.items()
+        },
     }
 
 
 def describe_input() -> dict[str, Any]:
     """Return the JSON schema of a configuration as it is given."""
-    smtp, schema = describe_kinds(SMTP), describe_kinds(FIELDS)
+    smtp, schema = describe_kinds(SMTP, "smtp"), describe_kinds(FIELDS)
     smtp["properties"]["port"] = {
+        "description": "Absent: 465 of `ssl_tls`, 25 of `plaintext`, else 587; options may follow.",
         "anyOf": [
             smtp["properties"]["port"],
             {"type": "string", "examples": ["587 AUTH:LOGIN CONN:STARTTLS LIMITE:12 WAIT:15.5"]},
-        ]
+        ],
     }
     schema["properties"] |= {
         "smtp": smtp,
-        "sender": describe_kinds(SENDER),
-        "incoming": describe_kinds(INCOMING),
+        "sender": describe_kinds(SENDER, "sender"),
+        "incoming": describe_kinds(INCOMING, "incoming"),
     }
     return schema

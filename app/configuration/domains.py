@@ -78,8 +78,8 @@ def describe_input() -> dict[str, Any]:
     """Return the JSON schema of a domain's settings as they are given."""
     schema = describe_kinds(MEMBERS)
     schema["properties"] |= {
-        "smtp": describe_kinds(DOMAIN_SMTP),
-        "incoming": describe_kinds(DOMAIN_INCOMING),
+        "smtp": describe_kinds(DOMAIN_SMTP, "smtp"),
+        "incoming": describe_kinds(DOMAIN_INCOMING, "incoming"),
     }
     return schema
 

@@ -57,6 +57,16 @@ def test_every_reference_leads_somewhere(document):
     assert named <= set(document["components"]["schemas"])
 
 
+def test_every_member_of_a_configuration_says_what_it_means(document):
+    body = document["paths"]["/config/global"]["put"]["requestBody"]["content"]
+    members = body["application/json"]["schema"]["properties"]
+    for block in ("smtp", "sender", "incoming", "answer_alert"):
+        members = members | {f"{block}.{name}": of for name, of in
+                             members[block]["properties"].items()}  # fmt: skip
+    silent = {name for name, of in members.items() if not of.keys() & {"description", "properties"}}
+    assert silent == set()
+
+
 def test_the_guide_names_every_role_and_the_way_in(document):
     guide = document["info"]["description"]
     for word in ("Authorization: Bearer", "Idempotency-Key", "`admin`", "`probe`", "request_id"):
