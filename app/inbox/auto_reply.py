@@ -25,13 +25,12 @@ from app.configuration.tables import account
 from app.errors import AwizoError, Unavailable
 from app.inbox.answerable import Reason, find_target, judge_mail, list_mine
 from app.inbox.dispatch import post
-from app.inbox.reply_text import prepare_reply
+from app.inbox.reply_text import prepare_reply, read_reference
 from app.inbox.tables import auto_reply, incoming, incoming_body, mailbox
 from app.mime.address import Mailbox
 from app.mime.incoming import Incoming, read_incoming
 from app.outbox.events import publish
 from app.outbox.office import Office
-from app.outbox.order import Reference
 from app.outbox.suppressed import Asked, find_suppressed, name_scopes
 from app.templates_engine.jinja_pool import NO_RENDERER
 
@@ -108,7 +107,7 @@ async def _answer(office: Office, incoming_id: str) -> None:
     if not isinstance(found, _Work):
         return
     row, stored = found.row, found.stored
-    reference = Reference(row.reference_type, row.reference_number, row.reference_customer)
+    reference = read_reference(row)
     try:
         prepared = await prepare_reply(
             office, stored, found.resolved, found.wish, found.read, found.target, reference

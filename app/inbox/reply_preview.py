@@ -13,7 +13,7 @@ from app.configuration.resolve import Resolved, look_up
 from app.errors import Fault, Missing, Notice, Refused, refuse
 from app.inbox.answerable import Reason, find_target, list_mine
 from app.inbox.auto_reply import find_refusal
-from app.inbox.reply_text import prepare_reply
+from app.inbox.reply_text import prepare_reply, read_reference
 from app.inbox.tables import incoming, incoming_body
 from app.mime.incoming import Incoming, read_incoming
 from app.outbox.office import Office
@@ -95,8 +95,7 @@ def _read_mail(tx: Connection, stored: StoredAccount, asked: Asked) -> tuple[Inc
     row = tx.execute(query.where(mine)).first()
     if row is None:
         raise Missing("There is no such mail in this account.", code="incoming_not_found")
-    reference = Reference(row.reference_type, row.reference_number, row.reference_customer)
-    return read_incoming(bytes(row.raw)), reference
+    return read_incoming(bytes(row.raw)), read_reference(row)
 
 
 def _write_sample(sample: Sample, stored: StoredAccount) -> bytes:

@@ -7,6 +7,8 @@ a macro, so that nothing in it is filled again.
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import Row
+
 from app.configuration.auto_reply import NAMES, AutoReply
 from app.configuration.model import StoredAccount
 from app.configuration.resolve import Resolved
@@ -83,6 +85,13 @@ async def _write_reply(
         references=_continue_thread(read),
         auto_submitted="auto-replied",
     )
+
+
+def read_reference(row: Row[Any]) -> Reference:
+    """Return the document of a mail; none where it is guessed: who forges a sender learns nothing."""
+    if row.about_id is not None and not (row.is_verified or row.linked_by):
+        return Reference()
+    return Reference(row.reference_type, row.reference_number, row.reference_customer)
 
 
 def list_values(

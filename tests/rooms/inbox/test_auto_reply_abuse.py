@@ -11,8 +11,11 @@ from app.configuration.load import load_account
 from app.inbox.auto_reply import MOST_FAILED, find_due_replies
 from app.inbox.clerk import tidy_up
 from app.inbox.reply_preview import Asked, Sample, preview_reply
+from app.mime.incoming import read_incoming
+from app.outbox.order import Reference
 from app.templates_engine.jinja_pool import JinjaPool
 from tests.rooms.inbox.letters import LetterBox, write_mail
+from tests.rooms.inbox.test_answers import read_raw
 from tests.rooms.inbox.test_auto_reply import AWAY, list_replies, open_box, throw
 
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
@@ -130,3 +133,13 @@ def test_old_failures_are_forgotten(box: LetterBox) -> None:
     later = datetime.now(UTC) + timedelta(hours=2)
     box.desk.office = replace(box.desk.office, clock=lambda: later)
     assert throw(box, sender="c@klient.example").reply_state == "failed"
+
+
+def test_who_forges_a_customers_address_learns_nothing_of_their_documents(box: LetterBox) -> None:
+    open_box(box, body="[{reference type} {reference number}]")
+    box.send("anna@klient.example", reference=Reference("reminder", "FV 1234", "K1"))
+    mail = throw(box, "Subject: FV 1234", "Return-Path: <spy@evil.example>")
+    assert (mail.reference_number, mail.is_verified) == ("FV 1234", False)
+    (sent,) = list_replies(box)
+    assert list(box.desk.look(sent.id).states) == ["spy@evil.example"]
+    assert read_incoming(read_raw(box, sent.id)).text.strip() == "[ ]"
