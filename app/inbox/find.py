@@ -28,6 +28,9 @@ REPORT = "report"  # in place of a kind: any of REPORTS
 _LINE = (
     *(column for column in incoming.c if column.name not in ("text", "report")),
     func.substr(incoming.c.text, 1, PREVIEW_CHARS).label("preview"),
+    # Of a report no more than that: it may name a thousand.
+    incoming.c.report[("recipients", 0)].label("first_reported"),
+    incoming.c.report["disposition"].label("disposition"),
 )
 
 

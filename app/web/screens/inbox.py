@@ -18,7 +18,7 @@ from app.inbox.mailboxes import name_target
 from app.inbox.standing import Box, list_boxes
 from app.web.form import Filled, TheForm
 from app.web.screens.config import name_account
-from app.web.screens.inbox_words import COLOURS, KINDS, describe_kind
+from app.web.screens.inbox_words import COLOURS, KINDS, describe_kind, sum_up
 from app.web.visit import TheVisit, Visit
 from app.web.words import mark
 
@@ -167,7 +167,7 @@ def _show(visit: Visit, row: Row[Any], names: Mapping[str, str]) -> dict[str, An
         "who": row.sender_name or row.sender_address,
         "address": row.sender_address,
         "subject": row.subject,
-        "preview": " ".join(row.preview.split())[:140],
+        "preview": sum_up(visit, row, 140),
         "files": len(row.attachments),
         "about": row.about_id,
         "document": row.reference_number or row.reference_customer or row.reference_type,

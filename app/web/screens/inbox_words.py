@@ -6,6 +6,8 @@ A report is its sender's claim; how sure it is which message it speaks of is sai
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import Row
+
 from app.web.words import mark
 
 if TYPE_CHECKING:
@@ -106,6 +108,18 @@ def describe_report(guest: "Guest", report: Mapping[str, Any]) -> list[dict[str,
             for who in report["complained"] or ("",)
         ]
     return told
+
+
+def sum_up(guest: "Guest", row: Row[Any], most_chars: int) -> str:
+    """Return the first words of a mail; of a report what it says, in the visitor's language."""
+    told = {"recipients": [], "disposition": row.disposition, "kind": row.kind}
+    if row.first_reported:
+        told["recipients"] = [row.first_reported]
+    if row.kind in ("dsn", "mdn") and (said := describe_report(guest, told)):
+        words = f"{said[0]['what']} {said[0]['who']} {said[0]['why']}"
+    else:
+        words = row.preview
+    return " ".join(words.split())[:most_chars]
 
 
 def list_technical(report: Mapping[str, Any]) -> list[tuple[str, str]]:

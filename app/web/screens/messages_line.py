@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from app.web.screens.inbox_words import describe_kind, explain_status
+from app.web.screens.inbox_words import describe_kind, explain_status, sum_up
 from app.web.screens.messages_words import KINDS, describe_event, describe_reason
 from app.web.visit import Visit
 
@@ -80,7 +80,7 @@ def _show_mail(visit: Visit, each: Row[Any]) -> dict[str, Any]:
         "kind": "good" if each.is_verified and each.kind == "human" else "",
         "who": each.sender_address,
         "name": each.sender_name,
-        "words": " ".join(each.preview.split())[:_WORDS_CHARS],
+        "words": sum_up(visit, each, _WORDS_CHARS),
         "mail": each.id,
         "trust": "verified" if each.is_verified else "linked" if each.linked_by else "guess",
         "linked_by": each.linked_by,

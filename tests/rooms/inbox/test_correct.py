@@ -237,3 +237,14 @@ def test_the_next_try_of_a_mailbox_is_ahead_while_it_waits_for_news(box: LetterB
     assert standing.next_try_at == synced_at + timedelta(seconds=300)
     box.open(config={"incoming": given | {"mode": "off"}})
     assert box.desk.do(read_standing, box.desk.do(load_account, account)) is None
+
+
+def test_a_list_has_of_a_report_what_it_says_first_and_of_other_mail_nothing(
+    box: LetterBox,
+) -> None:
+    box.open()
+    box.throw(write_dsn(tell("failed", ANNA, "5.1.1") + "\n\n" + tell("delivered", "b@b.example")))
+    box.throw(write_mail("Subject: Oferta"))
+    rows = search(box).rows
+    assert [row.first_reported and row.first_reported["action"] for row in rows] == [None, "failed"]
+    assert [row.disposition for row in rows] == [None, None]
