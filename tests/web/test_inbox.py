@@ -319,7 +319,7 @@ async def test_a_report_is_told_in_plain_words_with_the_servers_own_below(signed
     ):  # fmt: skip
         assert said in report.text(), said
     (words,) = list_texts(read_page(await browser.get(PATH)), ".preview-words")
-    assert words == "Could not be delivered anna@klient.example There is no such address."
+    assert words == "anna@klient.example · Could not be delivered · There is no such address."
     assert not report.css("b") and not page.css("section[aria-labelledby=h-kind]")
     answer = await browser.submit(f"{PATH}/{mail}", f"{PATH}/{mail}/kind", kind="human")
     assert answer.status_code == 409 and "A report is of the kind" in answer.text

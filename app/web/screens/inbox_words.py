@@ -116,7 +116,7 @@ def sum_up(guest: "Guest", row: Row[Any], most_chars: int) -> str:
     if row.first_reported:
         told["recipients"] = [row.first_reported]
     if row.kind in ("dsn", "mdn") and (said := describe_report(guest, told)):
-        words = f"{said[0]['what']} {said[0]['who']} {said[0]['why']}"
+        words = " · ".join(filter(None, (said[0][name] for name in ("who", "what", "why"))))
     else:
         words = row.preview
     return " ".join(words.split())[:most_chars]
