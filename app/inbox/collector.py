@@ -1,7 +1,8 @@
 """A worker's part in collecting: a task for every mailbox it holds, so that none waits for another.
 
 Claims are renewed together; a claim that was lost, or whose configuration was changed, ends its task.
-Where more are due than a worker may hold, who only waits for news gives way, until its poll.
+Where more are due than a worker may hold, who only waits for news gives way, until its poll, and so
+does who is not done for minutes.
 Stopping drops the connections at once: nothing is half done that the next one does not finish.
 """
 
@@ -29,6 +30,7 @@ from app.outbox.office import Office
 from app.wire.steps import SessionFailed
 
 _MOST_SESSIONS = 200
+_MOST_TURN_S = 300.0  # of one that is not done, where others wait: its server drips, or never ends
 _ENROLL_S = 5.0
 _RENEW_S = 5.0  # who waits for news sees so soon that its configuration was changed
 _log = structlog.get_logger()
@@ -39,6 +41,7 @@ class _Job:
     task: asyncio.Task[None] | None = field(default=None)
     fence: str = ""
     version: int = 0  # of the configuration it works by
+    began_at: float = field(default_factory=time.monotonic)  # with what it does now
 
 
 class Collector:
@@ -70,6 +73,7 @@ class Collector:
             job.task = asyncio.create_task(self._serve(account_id, job))
             job.task.add_done_callback(partial(self._end, account_id))
         self._lacking = len(due[free:])
+        self._drop_late()
 
     async def stop(self) -> None:
         """Drop every connection and give the mailboxes back."""
@@ -90,7 +94,17 @@ class Collector:
                 job.fence = ""
                 job.task.cancel()  # it gives the mailbox back, and begins anew
 
-    def _may_wait(self) -> bool:
+    def _drop_late(self) -> None:
+        """Have those who are at it for too long begin anew, after the others who wait."""
+        now_s = time.monotonic()
+        late = [job for job in self._jobs.values() if now_s - job.began_at > _MOST_TURN_S]
+        for job in sorted(late, key=lambda each: each.began_at)[: self._lacking]:
+            job.began_at = now_s  # a second cancellation would cut it off from giving back
+            if job.task is not None:
+                job.task.cancel()
+
+    def _may_wait(self, job: _Job) -> bool:
+        job.began_at = time.monotonic()
         if self._lacking:
             self._lacking -= 1
             return False
@@ -110,7 +124,7 @@ class Collector:
         job.fence, job.version = fence, held.stored.version
         wait_s = 0.0  # cut short: somebody goes on at once
         try:
-            await Collecting(self._office, held, self._may_wait).run()
+            await Collecting(self._office, held, partial(self._may_wait, job)).run()
             wait_s = held.stored.incoming.poll_s
         except LostClaim:
             return

@@ -52,18 +52,21 @@ async def wait_for_count(office: Office, query: Any, count: int, seconds: float)
 async def misbehave(*, drips: bool) -> AsyncIterator[int]:
     """A server that says nothing, or a byte now and then and never a line."""
 
+    meetings: set[asyncio.Task[Any] | None] = set()
+
     async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
+        meetings.add(asyncio.current_task())
+        with contextlib.closing(writer), contextlib.suppress(OSError):
             while not reader.at_eof():
                 if drips:
                     writer.write(b"*")
                     await writer.drain()
                 await asyncio.sleep(0.05)
-        writer.close()
 
     server = await asyncio.start_server(meet, "127.0.0.1", 0)
     yield server.sockets[0].getsockname()[1]
     server.close()
+    await asyncio.gather(*filter(None, meetings))  # they see that the other side has gone
 
 
 async def test_of_thirty_mailboxes_the_bad_ones_delay_no_other(
@@ -96,6 +99,22 @@ async def test_who_waits_for_news_gives_way_where_more_are_due_than_may_be_held(
         await set_up_user(office, dovecot, number)
     async with collecting(office):
         await wait_for_count(office, select(func.count(incoming.c.id)), 6, seconds=10)
+
+
+async def test_servers_that_drip_hold_no_place_that_others_wait_for(
+    office: Office, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("_MOST_SESSIONS", 2), ("_MOST_TURN_S", 0.2), ("_ENROLL_S", 0.1)):
+        monkeypatch.setattr(collector, name, value)
+    async with misbehave(drips=True) as dripping:
+        for number in (27, 28):
+            await set_up_user(office, dovecot, number, port=dripping)
+        async with collecting(office):
+            held = select(func.count()).where(mailbox.c.claimed_by.is_not(None))
+            await wait_for_count(office, held, 2, seconds=10)
+            dovecot.drop(PEOPLE[0], write(0))
+            await set_up_user(office, dovecot, 0)
+            await wait_for_count(office, select(func.count(incoming.c.id)), 1, seconds=10)
 
 
 async def test_a_mail_that_trips_us_is_not_tried_again_at_once(
