@@ -69,7 +69,7 @@ def take_in(
         if read.report is not None:
             apply_report(tx, row, values["id"], values["report"], at)
         else:
-            note_answer(tx, row, values["kind"], at)
+            note_answer(tx, row.id, values, at)
     return str(values["id"])
 
 

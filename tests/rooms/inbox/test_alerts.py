@@ -14,11 +14,13 @@ from sqlalchemy import select
 from app.configuration.correspondence import read_minutes
 from app.inbox.alerts import alert, find_unanswered
 from app.inbox.clerk import tidy_up
+from app.inbox.correct import correct_kind
 from app.outbox.answer_watch import add_minutes, answer_watch
 from app.outbox.order import Reference
 from app.outbox.tables import message
 from tests.rooms.inbox.letters import LetterBox, tell, write_dsn, write_mail
 from tests.rooms.inbox.test_answers import read_raw
+from tests.rooms.outbox.desk import ADMIN
 
 ANNA = "anna@klient.example"
 ALERT = {"after_min": 60, "to": ["szef@firma.example"]}
@@ -115,15 +117,24 @@ def test_who_is_told_reads_when_it_went_out_by_their_clock_and_where_it_stands(
 
 
 @pytest.mark.parametrize(
-    ("more", "waits"), [("X-A: b", False), ("Auto-Submitted: auto-replied", True)]
+    ("more", "sender", "waits"),
+    [
+        ("X-A: b", ANNA, False),
+        ("Auto-Submitted: auto-replied", ANNA, True),
+        ("X-A: b", "Faktury@firma.example", True),  # a colleague who writes once more
+    ],
 )
-def test_a_person_ends_the_waiting_and_a_machine_does_not(
-    box: LetterBox, more: str, waits: bool
+def test_a_person_ends_the_waiting_a_machine_and_the_account_itself_do_not(
+    box: LetterBox, more: str, sender: str, waits: bool
 ) -> None:
     box.open(config={"answer_alert": ALERT})
     sent = box.send(ANNA)
-    box.throw(write_mail(f"In-Reply-To: <{box.envid(sent)}@firma.example>", more))
+    id = f"In-Reply-To: <{box.envid(sent)}@firma.example>"
+    box.throw(write_mail(id, more, sender=sender))
     assert find_late(box, minutes=61) == ([sent] if waits else [])
+    mine = box.throw(write_mail(id, "Auto-Submitted: auto-replied", sender=sender))
+    box.desk.do(correct_kind, ADMIN, mine, "human")
+    assert find_late(box, minutes=61) == ([sent] if "@firma" in sender else [])
 
 
 def test_what_has_not_gone_out_waits_for_no_answer_yet(box: LetterBox) -> None:
