@@ -17,6 +17,8 @@ from app.api.portable import PORTABLE
 from app.api.templates import RenderBody
 from app.api.users import UserBody
 from app.api.webhooks import WebhookBody
+from app.configuration.document import describe_input
+from app.configuration.shown_document import describe_answer
 from app.settings import read_version
 
 _GUIDE = """\
@@ -185,8 +187,15 @@ _PROBLEM: dict[str, Any] = {
 }
 
 
+# Large and in many places: once in the document, by name.
+_SHARED: dict[str, dict[str, Any]] = {
+    "Configuration": describe_answer(),
+    "ConfigurationBody": describe_input(),
+}
+
+
 class Service(FastAPI):
-    """FastAPI whose OpenAPI document has the ``Problem`` schema."""
+    """FastAPI whose OpenAPI document has the ``Problem`` schema, and what is large once."""
 
     def openapi(self) -> dict[str, Any]:
         """Return the document."""
@@ -196,7 +205,22 @@ class Service(FastAPI):
         schemas |= models_json_schema(_READ_BY_HAND, ref_template="#/components/schemas/{model}")[
             1
         ]["$defs"]
-        return document
+        shared: dict[str, Any] = _share(document)
+        shared["components"]["schemas"] |= _SHARED
+        return shared
+
+
+def _share(node: Any) -> Any:
+    """Return a document with ``_SHARED`` referred to wherever one of them stands."""
+    if isinstance(node, list):
+        return [_share(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    plain = {name: value for name, value in node.items() if name != "title"}
+    for name, schema in _SHARED.items():
+        if plain == schema:
+            return {"$ref": f"#/components/schemas/{name}"}
+    return {name: _share(value) for name, value in node.items()}
 
 
 def describe_api() -> dict[str, Any]:
