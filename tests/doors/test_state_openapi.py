@@ -58,8 +58,12 @@ def test_every_reference_leads_somewhere(document):
 
 
 def test_every_member_of_a_configuration_says_what_it_means(document):
-    body = document["paths"]["/config/global"]["put"]["requestBody"]["content"]
-    members = body["application/json"]["schema"]["properties"]
+    put = document["paths"]["/config/global"]["put"]
+    body, shown = put["requestBody"], put["responses"]["200"]
+    for each, name in ((body, "ConfigurationBody"), (shown, "Configuration")):
+        schema = each["content"]["application/json"]["schema"]
+        assert schema == {"$ref": f"#/components/schemas/{name}"}
+    members = document["components"]["schemas"]["ConfigurationBody"]["properties"]
     for block in ("smtp", "sender", "incoming", "answer_alert"):
         members = members | {f"{block}.{name}": of for name, of in
                              members[block]["properties"].items()}  # fmt: skip
