@@ -5,7 +5,6 @@ httpx alone, when it is saved and when it is used. Plain http is for a company's
 address that is connected to is then a loopback or private one (RFC 1918, RFC 4193, RFC 6598).
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -19,7 +18,13 @@ from app.wire.address_policy import Address, AddressPolicy, read_literal
 AREAS = tuple(EVENT_TYPES)
 MOST_PATTERNS = 50
 MOST_URL_CHARACTERS = 2000
-_TYPE = re.compile(r"([a-z]+)\.(?:\*|[a-z_]{1,28})")
+_PATTERNS = frozenset(
+    (
+        "*",
+        *(f"{area}.*" for area in AREAS),
+        *(each for types in EVENT_TYPES.values() for each in types),
+    )
+)
 _OWN_NETWORKS = tuple(
     ip_network(network)
     for network in (
@@ -59,10 +64,11 @@ def check_wish(wish: Wish, policy: AddressPolicy) -> None:
 def _find_faults(wish: Wish, policy: AddressPolicy) -> list[Fault]:
     faults = [Fault("/url", *wrong)] if (wrong := _find_wrong_url(wish.url, policy)) else []
     for index, pattern in enumerate(wish.events):
-        match = _TYPE.fullmatch(pattern)
-        if pattern != "*" and (match is None or match[1] not in AREAS):
-            known = ", ".join(f"{area}.*" for area in AREAS)
-            detail = f"Give *, an area ({known}) or a type such as recipient.failed."
+        if pattern not in _PATTERNS:
+            area = pattern.partition(".")[0]
+            types = ", ".join(EVENT_TYPES.get(area, ("recipient.failed",)))
+            known = ", ".join(f"{each}.*" for each in AREAS)
+            detail = f"Give *, an area ({known}) or a type ({types})."
             faults.append(Fault(f"/events/{index}", "unknown_event", detail))
     return faults
 

@@ -136,7 +136,12 @@ def test_the_schema_names_exactly_the_members_that_are_read():
     schema = describe_input()["properties"]
     assert set(schema) == {*FIELDS, "smtp", "sender", "incoming"}
     assert set(schema["smtp"]["properties"]) == set(SMTP)
-    assert schema["give_up_after_h"] == {"type": "number", "minimum": 0.001, "maximum": 8760}
+    assert schema["give_up_after_h"] == {
+        "description": "How many hours a message is tried.",
+        "type": "number",
+        "minimum": 0.001,
+        "maximum": 8760,
+    }
 
 
 @pytest.mark.parametrize(
