@@ -98,7 +98,8 @@ def _read_hours(given: object, pointer: str, faults: list[Fault]) -> dict[str, A
     ):
         detail = "Give days as numbers, 1 is Monday, 7 is Sunday."
         faults.append(Fault(f"{pointer}/days", "invalid_days", detail))
-    if hours["timezone"] not in available_timezones():
+    zone = hours["timezone"]
+    if not isinstance(zone, str) or zone not in available_timezones():
         detail = "Give a time zone such as Europe/Warsaw."
         faults.append(Fault(f"{pointer}/timezone", "unknown_timezone", detail))
     return None if len(faults) > before else hours | {"days": sorted(set(days))}

@@ -155,3 +155,29 @@ def test_language_tags_have_one_form(given, tag):
 
 def test_languages_are_tried_with_their_base_and_polish_last():
     assert order_languages("fr-CH", None, "en", "") == ["fr-CH", "fr", "en", "pl"]
+
+
+ODD = [
+    None, True, 0, -1, 1.5, float("nan"), float("inf"), 10**400, "", "x" * 70_000, "\0", "\ud800", "☃@",
+    [], [[]], [None], [{}], {}, {"x": {}}, {"": []},
+]  # fmt: skip
+
+
+def list_places(schema, place=()):
+    """Every member that a schema names, with those around it; [] stands for what a list holds."""
+    for name, of in schema.get("properties", {}).items():
+        yield (*place, name)
+        yield from list_places(of, (*place, name))
+    if "items" in schema:
+        yield (*place, "[]")
+        yield from list_places(schema["items"], (*place, "[]"))
+
+
+@pytest.mark.parametrize("place", list(list_places(describe_input())), ids=".".join)
+def test_whatever_stands_at_a_member_is_a_value_or_a_fault(place):
+    for odd in ODD:
+        wrapped = odd
+        for name in reversed(place):
+            wrapped = [wrapped] if name == "[]" else {name: wrapped}
+        _, faults = read_document(wrapped)
+        assert all(fault.pointer.startswith("/") and fault.detail for fault in faults), odd
