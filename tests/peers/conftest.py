@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.peers.collecting import office
+from tests.peers.collecting import empty, office
 from tests.peers.dovecot import Dovecot, find_missing_dovecot, run_dovecot
 from tests.peers.postfix import Postfix, find_missing, run_postfix
 
@@ -29,3 +29,10 @@ def dovecot() -> Iterator[Dovecot]:
         pytest.skip(lacking)
     with run_dovecot() as running:
         yield running
+
+
+@pytest.fixture
+def emptied(dovecot: Dovecot) -> Iterator[None]:
+    """The inboxes are empty again afterwards."""
+    yield
+    empty(dovecot)

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from app.outbox.office import Office
 from app.outbox.order import Reference
 from tests.peers.collecting import (
     collecting,
-    empty,
     list_subjects,
     put,
     read,
@@ -29,13 +27,7 @@ from tests.peers.collecting import (
 from tests.peers.dovecot import USER, Dovecot
 from tests.rooms.outbox.desk import configure, send
 
-pytestmark = [pytest.mark.anyio, pytest.mark.peer]
-
-
-@pytest.fixture(autouse=True)
-def emptied(dovecot: Dovecot) -> Iterator[None]:
-    yield
-    empty(dovecot)
+pytestmark = [pytest.mark.anyio, pytest.mark.peer, pytest.mark.usefixtures("emptied")]
 
 
 async def test_what_is_there_is_taken_and_what_comes_wakes_the_one_who_waits(

@@ -1,21 +1,13 @@
 """A line to a real mailbox that is cut at random: a few cuts of ``python -m bench.mailbox_cuts``."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.peers.collecting import empty
 from tests.peers.cuts import WAYS, collect_with_cuts
 from tests.peers.dovecot import Dovecot
 
-pytestmark = [pytest.mark.anyio, pytest.mark.peer]
-
-
-@pytest.fixture(autouse=True)
-def emptied(dovecot: Dovecot) -> Iterator[None]:
-    yield
-    empty(dovecot)
+pytestmark = [pytest.mark.anyio, pytest.mark.peer, pytest.mark.usefixtures("emptied")]
 
 
 @pytest.mark.parametrize(("protocol", "after"), WAYS)

@@ -26,13 +26,7 @@ from tests.peers.collecting import (
 )
 from tests.peers.dovecot import OTHER, USER, Dovecot
 
-pytestmark = [pytest.mark.anyio, pytest.mark.peer]
-
-
-@pytest.fixture(autouse=True)
-def emptied(dovecot: Dovecot) -> Iterator[None]:
-    yield
-    empty(dovecot)
+pytestmark = [pytest.mark.anyio, pytest.mark.peer, pytest.mark.usefixtures("emptied")]
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Collecting by POP3 from a real Dovecot: what is left, deleted, too large, gone, or cut."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from app.outbox.office import Office
 from app.wire.pop3 import Pop3Session
 from tests.peers.collecting import (
     collecting,
-    empty,
     list_subjects,
     put,
     read,
@@ -24,13 +22,7 @@ from tests.peers.collecting import (
 )
 from tests.peers.dovecot import USER, Dovecot
 
-pytestmark = [pytest.mark.anyio, pytest.mark.peer]
-
-
-@pytest.fixture(autouse=True)
-def emptied(dovecot: Dovecot) -> Iterator[None]:
-    yield
-    empty(dovecot)
+pytestmark = [pytest.mark.anyio, pytest.mark.peer, pytest.mark.usefixtures("emptied")]
 
 
 async def set_up_pop3(office: Office, dovecot: Dovecot, **more: Any) -> str:
