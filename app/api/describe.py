@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from app.api.batch_order import BatchBody, BatchMessageBody
+from app.api.inbox_forward import ForwardBody
 from app.api.order import MessageBody, OrderBody
 from app.api.portable import PORTABLE
 from app.api.templates import RenderBody
@@ -120,6 +121,7 @@ _READ_BY_HAND: list[tuple[type[BaseModel], JsonSchemaMode]] = [
     (RenderBody, "validation"),
     (UserBody, "validation"),
     (WebhookBody, "validation"),
+    (ForwardBody, "validation"),
     *((each, "validation") for each in PORTABLE),
 ]
 

@@ -1,9 +1,13 @@
 """``POST /inbox/{id}/forward``: a mail that came in goes on to whom it concerns."""
 
+from typing import Annotated, Any
+
 from fastapi import APIRouter, Response
-from pydantic import Field
+from fastapi import Body as JsonBody
+from pydantic import Field, WithJsonSchema
 
 from app.api.body import Addresses, Body, Route, UserId
+from app.api.collect import collect, refer
 from app.api.gate import TheOffice
 from app.api.inbox import TheMail
 from app.api.show import Message, show_accepted
@@ -22,20 +26,25 @@ class ForwardBody(Body):
     as_user: UserId | None = Field(None, description="Who forwards it; absent: nobody.")
 
 
+Given = Annotated[dict[str, Any], WithJsonSchema(refer(ForwardBody)), JsonBody()]
+
+
 @router.post("/inbox/{incoming_id}/forward", status_code=202)
 async def forward_incoming(
     caller: TheSender,
     office: TheOffice,
     incoming_id: TheMail,
-    body: ForwardBody,
+    given: Given,
     response: Response,
 ) -> Message:
     """Send a mail on, as a new message of the account that it came to, with the whole mail attached.
 
     Needs the right to read the account's mail and the right to send with it.
     """
+    body, faults = collect(ForwardBody, given)
+    to = given.get("to")  # not the body's: where another member is missing it has none
     prepared = await forward(
-        office, caller, incoming_id, to=body.to, note=body.note, as_user=body.as_user
+        office, caller, incoming_id, to=to, note=body.note, as_user=body.as_user, faults=faults
     )
     response.headers["Location"] = f"/messages/{prepared.id}"
     return show_accepted(prepared, office.settings.delivery, hidden=sees_hidden(caller))

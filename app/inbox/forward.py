@@ -4,6 +4,7 @@ The whole mail goes along as a file, so that nothing of it is lost; its words st
 they are, quoted. They are given as macros: what a stranger writes is never a template.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row
@@ -64,12 +65,19 @@ async def forward(
     to: object,
     note: str,
     as_user: str | None,
+    faults: Sequence[Fault] = (),
 ) -> Prepared:
     """Send a mail on, as ``as_user`` or, where None, as the caller's own user.
 
-    Raises ``Missing`` where the caller may not read it, ``Refused`` with faults at ``/to``, ``Denied``
-    where they may not send with its account, and what ``dispatch`` raises.
+    faults: what the door found already. Raises ``Refused`` with these and those at ``/to``,
+    ``Missing`` where the caller may not read the mail, ``Denied`` where they may not send with its
+    account, and what ``dispatch`` raises.
     """
+    mailboxes, wrong = parse_mailboxes(to, "/to")
+    if not mailboxes and not wrong:
+        wrong = (Fault("/to", "required", "Say to whom it goes."),)
+    named = {each.pointer for each in faults}
+    refuse([*faults, *(each for each in wrong if each.pointer not in named)])
 
     def read(tx: Connection) -> tuple[Row[Any], bytes]:
         row = find_incoming(tx, caller, incoming_id)
@@ -77,9 +85,6 @@ async def forward(
 
     user = caller.acts_as(as_user)
     row, raw = await office.db.read(read)
-    mailboxes, faults = parse_mailboxes(to, "/to")
-    missing = () if mailboxes or faults else (Fault("/to", "required", "Say to whom it goes."),)
-    refuse((*faults, *missing))
     order = make_forward(row, raw, to=mailboxes, note=note, user=user)
 
     def record(tx: Connection) -> bool:
