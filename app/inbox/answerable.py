@@ -22,12 +22,8 @@ Reason = Literal[
     "first_sync", "own_address", "recent", "suppressed", "ceiling", "off", "not_now", "late", "failed",
 ]  # fmt: skip
 MOST_AGE = timedelta(days=7)  # of what the mail's Date says
-_REACHED = (
-    "to",
-    "cc",
-    "resent-to",
-    "resent-cc",
-)  # RFC 3834 §2: the recipient is named in the header
+# RFC 3834 §2: an answer only where the header names whom the mail is for.
+_REACHED = ("to", "cc", "resent-to", "resent-cc")
 _SPAM = ("x-spam-flag", "x-spam-status", "x-spam")
 
 

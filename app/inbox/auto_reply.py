@@ -7,7 +7,6 @@ answer stands on it (``incoming.reply_state``).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,17 +16,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from app.accounts.audit import SYSTEM
-from app.configuration.auto_reply import AutoReply, parse_auto_reply
+from app.configuration.auto_reply import parse_auto_reply
 from app.configuration.load import load_account
 from app.configuration.model import StoredAccount
-from app.configuration.resolve import Resolved, look_up
+from app.configuration.resolve import look_up
 from app.configuration.tables import account
 from app.errors import AwizoError, Unavailable
 from app.inbox.answerable import Reason, find_target, judge_mail, list_mine
 from app.inbox.dispatch import post
-from app.inbox.reply_text import prepare_reply, read_reference
+from app.inbox.reply_text import ReplyGround, prepare_reply, read_reference
 from app.inbox.tables import auto_reply, incoming, incoming_body, mailbox
-from app.mime.address import Mailbox
 from app.mime.incoming import Incoming, read_incoming
 from app.outbox.events import publish
 from app.outbox.office import Office
@@ -39,27 +37,13 @@ MOST_AN_HOUR = 100  # answers of one account: a net against whatever writes unde
 MOST_FAILED = 10  # replies of one account that fail one after the other: a Jinja text may take 4 s
 _MOST_AT_ONCE = 50
 _MOST_OF_ONE = 5
-_LATEST = timedelta(
-    days=1
-)  # a mail that waited longer for its answer, in a stopped house, gets none
+_LATEST = timedelta(days=1)  # whose mail waited longer, in a stopped house, gets no answer
 _HOUR = timedelta(hours=1)
 _LISTED = (
     "id", "sender_address", "sender_name", "subject",
     "reply_state", "reply_at", "reply_id", "reply_detail",
 )  # fmt: skip
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """A mail to be answered, and what its answer stands on. target: to whom it goes."""
-
-    row: Row[Any]
-    stored: StoredAccount
-    resolved: Resolved
-    wish: AutoReply
-    read: Incoming
-    target: Mailbox
 
 
 def plan_reply(
@@ -104,21 +88,18 @@ async def _answer(office: Office, incoming_id: str) -> None:
     found = await office.db.read(_find_work, incoming_id, at)
     if isinstance(found, str):
         await office.db.write(_withhold, incoming_id, found, at)
-    if not isinstance(found, _Work):
+    if not isinstance(found, tuple):
         return
-    row, stored = found.row, found.stored
-    reference = read_reference(row)
+    row, ground = found
     try:
-        prepared = await prepare_reply(
-            office, stored, found.resolved, found.wish, found.read, found.target, reference
-        )
+        prepared = await prepare_reply(office, ground)
     except AwizoError as error:
         if isinstance(error, Unavailable) and error.code != NO_RENDERER:
             raise
         _log.warning("auto_reply_failed", incoming=incoming_id, detail=error.detail)
         await office.db.write(_withhold, incoming_id, "failed", at, error.detail)
         return
-    await post(office, SYSTEM, prepared, lambda tx: _remember(tx, found, prepared.id, at))
+    await post(office, SYSTEM, prepared, lambda tx: _remember(tx, row, ground, prepared.id, at))
 
 
 def find_refusal(
@@ -168,7 +149,9 @@ def forget_replies(tx: Connection, at: datetime) -> None:
     tx.execute(delete(auto_reply).where(auto_reply.c.free_at < at))
 
 
-def _find_work(tx: Connection, incoming_id: str, at: datetime) -> _Work | Reason | None:
+def _find_work(
+    tx: Connection, incoming_id: str, at: datetime
+) -> tuple[Row[Any], ReplyGround] | Reason | None:
     query = select(incoming, incoming_body.c.raw).outerjoin(incoming_body)
     row = tx.execute(
         query.where(incoming.c.id == incoming_id, incoming.c.reply_state == DUE)
@@ -187,21 +170,22 @@ def _find_work(tx: Connection, incoming_id: str, at: datetime) -> _Work | Reason
         return reason
     assert target is not None
     assert resolved is not None
-    wish = parse_auto_reply(stored.document["auto_reply"])
-    return _Work(row, stored, resolved, wish, read, target)
+    return row, ReplyGround(stored, resolved, read, target, read_reference(row))
 
 
-def _remember(tx: Connection, work: _Work, message_id: str, at: datetime) -> bool:
+def _remember(
+    tx: Connection, row: Row[Any], ground: ReplyGround, message_id: str, at: datetime
+) -> bool:
     """Note the answer with the transaction that stores it; False where there must be none."""
-    if not _note(tx, work.row.id, SENT, at, reply_id=message_id):
+    if not _note(tx, row.id, SENT, at, reply_id=message_id):
         return False
-    free_at = at + timedelta(hours=work.wish.period_h)
-    if _count_lately(tx, work.stored.id, at) >= MOST_AN_HOUR:
-        return _take_back(tx, work.row.id, "ceiling")
-    for key in sorted(_name_sender(work.read)):
-        if not _take_turn(tx, work.stored.id, key, at, free_at):
-            return _take_back(tx, work.row.id, "recent")
-    _publish(tx, work.row, work.stored, at, message=message_id)
+    free_at = at + timedelta(hours=ground.wish.period_h)
+    if _count_lately(tx, row.account_id, at) >= MOST_AN_HOUR:
+        return _take_back(tx, row.id, "ceiling")
+    for key in sorted(_name_sender(ground.read)):
+        if not _take_turn(tx, row.account_id, key, at, free_at):
+            return _take_back(tx, row.id, "recent")
+    _publish(tx, row, ground.stored, at, message=message_id)
     return True
 
 

@@ -13,7 +13,7 @@ from app.configuration.resolve import Resolved, look_up
 from app.errors import Fault, Missing, Notice, Refused, refuse
 from app.inbox.answerable import Reason, find_target, list_mine
 from app.inbox.auto_reply import find_refusal
-from app.inbox.reply_text import prepare_reply, read_reference
+from app.inbox.reply_text import ReplyGround, prepare_reply, read_reference
 from app.inbox.tables import incoming, incoming_body
 from app.mime.incoming import Incoming, read_incoming
 from app.outbox.office import Office
@@ -71,7 +71,8 @@ async def preview_reply(office: Office, stored: StoredAccount, asked: Asked) -> 
     prepared, trials = None, replace(office, jinja=office.jinja_trials)
     if target is not None and resolved is not None:
         try:
-            prepared = await prepare_reply(trials, stored, resolved, wish, mail, target, reference)
+            ground = ReplyGround(stored, resolved, mail, target, reference)
+            prepared = await prepare_reply(trials, ground)
         except Refused as error:
             raise _point_at_text(error) from None
     notices = advise_on_auto_reply(stored.document)

@@ -4,12 +4,13 @@ What a stranger wrote is a value, never a template: Jinja's text goes into the m
 a macro, so that nothing in it is filled again.
 """
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row
 
-from app.configuration.auto_reply import NAMES, AutoReply
+from app.configuration.auto_reply import NAMES, AutoReply, parse_auto_reply
 from app.configuration.model import StoredAccount
 from app.configuration.resolve import Resolved
 from app.errors import Fault, Refused
@@ -27,36 +28,37 @@ _LATEST = timedelta(days=1)  # what has not gone out by then is no answer any mo
 _SUBJECT, _BODY = "automatic reply subject", "automatic reply text"
 
 
-async def prepare_reply(
-    office: Office,
-    stored: StoredAccount,
-    resolved: Resolved,
-    wish: AutoReply,
-    read: Incoming,
-    target: Mailbox,
-    reference: Reference,
-) -> Prepared:
+@dataclass(frozen=True, slots=True)
+class ReplyGround:
+    """What an answer stands on: the account, the mail, to whom it goes, the document it is about."""
+
+    stored: StoredAccount
+    resolved: Resolved
+    read: Incoming
+    target: Mailbox
+    reference: Reference
+
+    @property
+    def wish(self) -> AutoReply:
+        """What the account answers."""
+        return parse_auto_reply(self.stored.document.get("auto_reply"))
+
+
+async def prepare_reply(office: Office, ground: ReplyGround) -> Prepared:
     """Return the finished answer to a mail, which nothing has stored yet.
 
     Raises what sending raises, ``Refused`` where Jinja fails or the account only writes drafts.
     """
-    order = await _write_reply(office, stored, resolved, wish, read, target, reference)
+    order = await _write_reply(office, ground)
     prepared = await prepare(office, order, await ask_ground(office, order))
     if prepared.is_draft:
         raise Refused("The account writes drafts; nothing goes out of it by itself.")
     return prepared
 
 
-async def _write_reply(
-    office: Office,
-    stored: StoredAccount,
-    resolved: Resolved,
-    wish: AutoReply,
-    read: Incoming,
-    target: Mailbox,
-    reference: Reference,
-) -> Order:
-    values = list_values(resolved, wish, read, reference, office.clock())
+async def _write_reply(office: Office, ground: ReplyGround) -> Order:
+    stored, read, wish = ground.stored, ground.read, ground.wish
+    values = _list_values(ground, wish, office.clock())
     subject, body = wish.heading, wish.body
     if wish.engine == "jinja":
         sources = {"subject": subject, "body": body}
@@ -70,7 +72,7 @@ async def _write_reply(
         subject, body = f"{{{_SUBJECT}}}", f"{{{_BODY}}}"
     name = read.from_.name if read.from_ is not None else ""
     return Order(
-        to=(Mailbox(target.address, name),),
+        to=(Mailbox(ground.target.address, name),),
         user=stored.user_id,
         account=stored.id,
         subject=subject,
@@ -80,7 +82,7 @@ async def _write_reply(
         notifications=(),
         read_receipt=False,
         not_after=office.clock() + _LATEST,
-        reference=reference,
+        reference=ground.reference,
         in_reply_to=next(iter(keep_references((read.message_id,))), None),
         references=_continue_thread(read),
         auto_submitted="auto-replied",
@@ -94,12 +96,11 @@ def read_reference(row: Row[Any]) -> Reference:
     return Reference(row.reference_type, row.reference_number, row.reference_customer)
 
 
-def list_values(
-    resolved: Resolved, wish: AutoReply, read: Incoming, reference: Reference, at: datetime
-) -> dict[str, str]:
+def _list_values(ground: ReplyGround, wish: AutoReply, at: datetime) -> dict[str, str]:
     """Return the value of each of ``NAMES``; "" where there is none."""
-    sender, ours = read.from_, resolved.sender
-    language = pick_language(resolved.language)
+    read, reference = ground.read, ground.reference
+    sender, ours = read.from_, ground.resolved.sender
+    language = pick_language(ground.resolved.language)
     address = sender.address if sender else ""
     name = sender.name if sender else ""
     values: dict[str, Any] = {
