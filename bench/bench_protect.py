@@ -63,7 +63,7 @@ def read_cpu_s(pool: ProtectPool | None = None) -> float:
     for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
         used = resource.getrusage(whose)
         spent_s += used.ru_utime + used.ru_stime
-    for worker in pool._cells._cells if pool else ():
+    for worker in pool._pool._sandboxes if pool else ():
         fields = Path(f"/proc/{worker.process.pid}/schedstat").read_text().split()
         spent_s += int(fields[0]) / 1e9
     return spent_s

@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO, Literal, cast, get_args
 
-from app.cell import read_exactly
+from app.sandbox_worker import read_exactly
 
 Verdict = Literal["pdf_aes256", "pdf_signed", "pdf_encrypted", "pdf_damaged", "protection_failed"]
 

@@ -1,15 +1,15 @@
-"""The process that encrypts PDFs (``cell`` has its rules).
+"""The process that encrypts PDFs (``sandbox_worker`` has its rules).
 
 It holds unprotected documents: it leaves no core dump and writes no file.
 """
 
 import sys
 
-from app.cell import Trade, serve
 from app.mime.frames import Outcome, read_request, write_reply
+from app.sandbox_worker import Handler, serve
 
 
-def learn() -> Trade:
+def learn() -> Handler:
     """Load what reads PDFs, only now that dumps are off, and prove that it works."""
     from app.mime import pdf
 
@@ -21,7 +21,7 @@ def learn() -> Trade:
         except pdf.ProofFailed:
             return Outcome("protection_failed")
 
-    return Trade(read_request, answer, write_reply)
+    return Handler(read_request, answer, write_reply)
 
 
 if __name__ == "__main__":

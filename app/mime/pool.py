@@ -1,4 +1,4 @@
-"""Encrypts PDFs in a few processes (``cells``), so that a hostile document kills only its own.
+"""Encrypts PDFs in a few processes (``sandbox``), so that a hostile document kills only its own.
 
 A process that dies by its document is that document's fault (``pdf_damaged``); where none can be had,
 ``Unavailable``. The password goes through a pipe, never on a command line or into the environment.
@@ -6,9 +6,9 @@ A process that dies by its document is that document's fault (``pdf_damaged``); 
 
 from functools import partial
 
-from app.cells import Cells, NoCell, Overran
 from app.errors import Unavailable
 from app.mime.frames import Outcome, read_reply, write_request
+from app.sandbox import NoSandbox, Overran, SandboxPool
 
 
 class ProtectPool:
@@ -20,16 +20,16 @@ class ProtectPool:
     def __init__(
         self, workers: int = 2, memory_bytes: int = 1 << 30, deadline_s: float = 60
     ) -> None:
-        self._cells = Cells("app.mime.pdf_worker", workers, memory_bytes, deadline_s)
+        self._pool = SandboxPool("app.mime.pdf_worker", workers, memory_bytes, deadline_s)
         self._read = partial(read_reply, limit_bytes=memory_bytes)
 
     async def start(self) -> None:
         """Open the pool; no process is started before the first document."""
-        self._cells.start()
+        self._pool.start()
 
     async def close(self) -> None:
         """End every worker, busy ones too (their callers get ``Unavailable``)."""
-        await self._cells.close()
+        await self._pool.close()
 
     async def encrypt(self, content: bytes, password: str) -> Outcome:
         """Encrypt one PDF; waits for a free worker. The password is NFC, 1-127 UTF-8 bytes.
@@ -39,10 +39,10 @@ class ProtectPool:
         """
         write = partial(write_request, content=content, password=password)
         try:
-            outcome = await self._cells.ask(write, self._read)
+            outcome = await self._pool.ask(write, self._read)
         except Overran:
             return Outcome("pdf_damaged")
-        except NoCell as error:
+        except NoSandbox as error:
             raise _failed() from error
         if outcome.verdict == "protection_failed":
             raise _failed()

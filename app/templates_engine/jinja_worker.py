@@ -1,4 +1,4 @@
-"""The process that renders Jinja templates (``cell`` has its rules); it can open no file or socket.
+"""The process that renders Jinja templates (``sandbox_worker`` has its rules); it can open no file or socket.
 
 A request is a JSON object ``source``, ``values``, ``most_chars``; a reply is one with ``text`` or
 ``fault``.
@@ -8,10 +8,10 @@ import json
 import resource
 import sys
 
-from app.cell import Trade, read_block, serve, write_block
+from app.sandbox_worker import Handler, read_block, serve, write_block
 
 
-def learn() -> Trade:
+def learn() -> Handler:
     """Load Jinja (what it loads late, too), and prove that it works."""
     from app.templates_engine.jinja import JinjaFailed, render_jinja
 
@@ -30,7 +30,7 @@ def learn() -> Trade:
         "{{ 'a'|pprint }}{{ '&amp;'|striptags }}",
     ):
         answer(json.dumps({"source": line, "values": {}, "most_chars": 9}).encode())
-    return Trade(read_block, answer, write_block, _seal)
+    return Handler(read_block, answer, write_block, _seal)
 
 
 def _seal() -> None:

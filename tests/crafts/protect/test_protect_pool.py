@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from app.cell import READY
-from app.cells import Cell, CellDied
 from app.errors import Unavailable
 from app.mime.frames import read_reply
 from app.mime.pool import ProtectPool
+from app.sandbox import Sandbox, SandboxDied
+from app.sandbox_worker import READY
 from tests.crafts.protect.samples import (
     MIB,
     PASSWORD,
@@ -244,13 +244,13 @@ async def test_workers_end_when_their_parent_is_killed():
     "reply", [b"\xff" * 12, b"\0\0\0\2" + b"\0" * 8 + b"{}", b"\0\0\0\2" + b"\0" * 8 + b"[]"]
 )
 async def test_a_worker_that_talks_nonsense_is_ended(reply):
-    worker = Cell("app.mime.pdf_worker", 64 * MIB, 1)
+    worker = Sandbox("app.mime.pdf_worker", 64 * MIB, 1)
     worker.dispose()
     worker.process = subprocess.Popen(  # noqa: ASYNC220
         ["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     worker.process.stdin.write(READY + reply)
     worker.process.stdin.flush()
-    with pytest.raises(CellDied) as death:
+    with pytest.raises(SandboxDied) as death:
         worker.ask(lambda stream: None, lambda stream: read_reply(stream, 64 * MIB))
     assert death.value.code == -signal.SIGKILL

@@ -3,7 +3,7 @@
 ``serve`` reads requests from standard input, writes replies to standard output and ends when its input
 ends, so it dies with its parent. It leaves no core dump and says nothing on any other stream. Work
 that takes too much memory or time ends the process by a signal that it or the kernel raised
-(``cells.OWN_SIGNALS``); the other end lays that to the work. Nothing here imports asyncio or pickle.
+(``sandbox.OWN_SIGNALS``); the other end lays that to the work. Nothing here imports asyncio or pickle.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ _LENGTH = struct.Struct(">I")
 
 
 @dataclass(frozen=True, slots=True)
-class Trade:
+class Handler:
     """What a process does: read a request (None: there are no more), answer it, write the reply.
 
     seal: gives up rights that no request needs, once everything is open.
@@ -34,10 +34,10 @@ class Trade:
     seal: Callable[[], None] = lambda: None
 
 
-def serve(cpu_s: float, memory_bytes: int, learn: Callable[[], Trade]) -> None:
+def serve(cpu_s: float, memory_bytes: int, learn: Callable[[], Handler]) -> None:
     """Serve requests until the input ends.
 
-    learn: imports what the trade needs and proves that it works. It runs under the memory limit: too
+    learn: imports what the handler needs and proves that it works. It runs under the memory limit: too
     small a one ends the process there, blaming no request.
     """
     _forbid_dumps()
@@ -46,20 +46,20 @@ def serve(cpu_s: float, memory_bytes: int, learn: Callable[[], Trade]) -> None:
     os.dup2(nowhere, 0)
     os.dup2(nowhere, 1)  # a stray print must not enter a reply
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    trade = learn()
+    handler = learn()
     replies.write(READY)
     replies.flush()
     os.dup2(nowhere, 2)  # from here on a traceback could quote a request
-    trade.seal()
-    while (request := trade.read(requests)) is not None:
+    handler.seal()
+    while (request := handler.read(requests)) is not None:
         # The kernel's clock of CPU time, not of the wall: a busy machine is not the request's fault.
         signal.setitimer(signal.ITIMER_PROF, cpu_s)
         try:
-            reply = trade.answer(request)
+            reply = handler.answer(request)
         except MemoryError:
             os.abort()
         signal.setitimer(signal.ITIMER_PROF, 0)
-        trade.write(replies, reply)
+        handler.write(replies, reply)
         del request, reply  # an idle process holds nothing of them
 
 

@@ -1,10 +1,10 @@
 """A few processes for work that can go badly wrong, so that one of it kills only its own.
 
 They start when they are first needed, get their work through pipes and inherit nothing but those: no
-sockets, no locks, no environment (which holds the service's secrets). What runs in them: ``cell``.
+sockets, no locks, no environment (which holds the service's secrets). What runs in them: ``sandbox_worker``.
 Promises: at most ``count`` processes, others wait their turn; a caller that is cancelled leaves no
 half-read pipe behind (its process is killed); a process that dies by its work is the work's fault
-(``Overran``), one that dies otherwise is replaced once, then ``NoCell``.
+(``Overran``), one that dies otherwise is replaced once, then ``NoSandbox``.
 Limits: memory (address space) and CPU time are the kernel's, so they hold without the parent too.
 """
 
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, TypeVar, cast
 
-from app.cell import READY
+from app.sandbox_worker import READY
 
 T = TypeVar("T")
 # How a process ends when its work is too much for it: out of memory, CPU time used up, crashed
@@ -40,7 +40,7 @@ F_SETPIPE_SZ, PIPE_BYTES = 1031, 1 << 20  # linux/fcntl.h; the constant is missi
 WALL_FACTOR = 3
 
 
-class CellDied(Exception):
+class SandboxDied(Exception):
     """A process ended in the middle; ``code`` as in ``Popen.returncode``."""
 
     def __init__(self, code: int) -> None:
@@ -52,11 +52,11 @@ class Overran(Exception):
     """The work took more memory or time than it may have, or broke what did it."""
 
 
-class NoCell(Exception):
+class NoSandbox(Exception):
     """There was no process to do the work, for a reason outside of it."""
 
 
-class Cell:
+class Sandbox:
     """One process and its two pipes; used by one thread at a time, killed from anywhere."""
 
     def __init__(self, module: str, memory_bytes: int, cpu_s: float) -> None:
@@ -75,7 +75,7 @@ class Cell:
                 fcntl.fcntl(cast(BinaryIO, pipe), F_SETPIPE_SZ, PIPE_BYTES)
 
     def ask(self, write: Callable[[BinaryIO], None], read: Callable[[BinaryIO], T]) -> T:
-        """Have one piece of work done (blocks). Raises ``CellDied``; the process is then gone."""
+        """Have one piece of work done (blocks). Raises ``SandboxDied``; the process is then gone."""
         with self._lock:
             try:
                 self._is_ready = self._is_ready or self._hear_ready()
@@ -85,7 +85,7 @@ class Cell:
                 # Broken pipes mean that it is ending, and its own signal says why; a reply that
                 # makes no sense means that it must.
                 code = self._end()
-                raise CellDied(code if self._is_ready else 0) from error
+                raise SandboxDied(code if self._is_ready else 0) from error
 
     def _hear_ready(self) -> bool:
         """Wait until it can work; how it ends before that is the fault of no work."""
@@ -112,7 +112,7 @@ class Cell:
         return code
 
 
-class Cells:
+class SandboxPool:
     """At most ``count`` processes of one module.
 
     memory_bytes: address space of one. deadline_s: CPU time for one piece of work; three times that
@@ -125,8 +125,8 @@ class Cells:
         self._memory_bytes = memory_bytes
         self._deadline_s = deadline_s
         self._turn = asyncio.Semaphore(count)
-        self._cells: set[Cell] = set()
-        self._idle: list[Cell] = []
+        self._sandboxes: set[Sandbox] = set()
+        self._idle: list[Sandbox] = []
         self._threads: ThreadPoolExecutor | None = None
 
     def start(self) -> None:
@@ -136,58 +136,58 @@ class Cells:
             self._threads = ThreadPoolExecutor(self._count, thread_name_prefix=name)
 
     async def close(self) -> None:
-        """End every process, busy ones too (their callers get ``NoCell``)."""
+        """End every process, busy ones too (their callers get ``NoSandbox``)."""
         threads, self._threads = self._threads, None
         if threads is None:
             return
-        for cell in self._cells:
-            cell.kill()
+        for sandbox in self._sandboxes:
+            sandbox.kill()
         await asyncio.to_thread(threads.shutdown)
         self._idle.clear()
-        while self._cells:
-            self._cells.pop().dispose()
+        while self._sandboxes:
+            self._sandboxes.pop().dispose()
 
     async def ask(self, write: Callable[[BinaryIO], None], read: Callable[[BinaryIO], T]) -> T:
-        """Have one piece of work done; waits for a free process. Raises ``Overran``, ``NoCell``."""
+        """Have one piece of work done; waits for a free process. Raises ``Overran``, ``NoSandbox``."""
         async with self._turn:
             for _ in range(2):
                 try:
                     return await self._ask(write, read)
-                except CellDied as death:
+                except SandboxDied as death:
                     if -death.code in OWN_SIGNALS:
                         raise Overran from death
                 except TimeoutError:
                     break
-        raise NoCell
+        raise NoSandbox
 
     async def _ask(self, write: Callable[[BinaryIO], None], read: Callable[[BinaryIO], T]) -> T:
         if self._threads is None:
-            raise NoCell
-        with self._borrowed() as cell:
+            raise NoSandbox
+        with self._borrowed() as sandbox:
             async with asyncio.timeout(WALL_FACTOR * self._deadline_s):
                 return await asyncio.get_running_loop().run_in_executor(
-                    self._threads, cell.ask, write, read
+                    self._threads, sandbox.ask, write, read
                 )
 
     @contextlib.contextmanager
-    def _borrowed(self) -> Iterator[Cell]:
+    def _borrowed(self) -> Iterator[Sandbox]:
         """Lend an idle process, or a new one; it comes back only after a whole exchange."""
-        cell = self._idle.pop() if self._idle else self._spawn()
+        sandbox = self._idle.pop() if self._idle else self._spawn()
         try:
-            yield cell
+            yield sandbox
         except BaseException:
-            cell.kill()
+            sandbox.kill()
             if self._threads is not None:  # else close() is disposing of it
-                self._cells.discard(cell)
-                self._threads.submit(cell.dispose)
+                self._sandboxes.discard(sandbox)
+                self._threads.submit(sandbox.dispose)
             raise
-        self._idle.append(cell)
+        self._idle.append(sandbox)
 
-    def _spawn(self) -> Cell:
+    def _spawn(self) -> Sandbox:
         # Here and not in a thread: a cancelled caller must know the process that it has to end.
         try:
-            cell = Cell(self._module, self._memory_bytes, self._deadline_s)
+            sandbox = Sandbox(self._module, self._memory_bytes, self._deadline_s)
         except OSError as error:  # no process or no memory to be had
-            raise NoCell from error
-        self._cells.add(cell)
-        return cell
+            raise NoSandbox from error
+        self._sandboxes.add(sandbox)
+        return sandbox
