@@ -39,7 +39,10 @@ async def test_restarting_postgres_under_load_loses_nothing(
             for each in workers:
                 await house.until_at_work(each)
             assert (await client.put("/config/global", json=configuration(peer.port))).is_success
-            driver = asyncio.create_task(drive(client, MESSAGES, accepted))
+            rations = asyncio.Semaphore(
+                0
+            )  # half of it all for each outage, in the middle of that half
+            driver = asyncio.create_task(drive(client, MESSAGES, accepted, rations))
 
             def has_accepted(enough: int) -> bool:
                 return len(accepted) >= enough
@@ -54,7 +57,9 @@ async def test_restarting_postgres_under_load_loses_nothing(
             for outages, how in enumerate((signal.SIGQUIT, signal.SIGINT)):
                 # Who is not back yet would take two outages for one.
                 await until(partial(listen_again, outages), 20, lambda: workers[0].said[-2000:])
-                enough = len(accepted) + MESSAGES // 4
+                for _ in range(MESSAGES // 2):
+                    rations.release()
+                enough = outages * MESSAGES // 2 + MESSAGES // 4
                 await until(partial(has_accepted, enough), 20, lambda: api.said[-2000:])
                 await asyncio.to_thread(server.stop, how)
                 await until(is_away)
