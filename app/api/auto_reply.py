@@ -16,6 +16,7 @@ from app.api.templates import ShownNotice, show_notices
 from app.configuration.account_rights import require_account
 from app.configuration.auto_reply import AUTO_REPLY
 from app.configuration.model import StoredAccount
+from app.errors import Fault, Refused
 from app.inbox.answerable import Reason
 from app.inbox.reply_preview import Asked, Sample, preview_reply
 
@@ -68,6 +69,9 @@ async def preview_auto_reply(
 ) -> ShownPreview:
     """Write the automatic reply by exactly the code that sends it, and say whether it would go out."""
     given = body or PreviewBody()
+    if given.mail is not None and given.incoming is not None:
+        detail = "Give a mail or the id of one that came in, not both."
+        raise Refused(detail, faults=[Fault("/incoming", "conflict", detail)])
 
     def find(tx: Connection) -> StoredAccount:
         return require_account(tx, caller, account, "manage")

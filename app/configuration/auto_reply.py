@@ -129,9 +129,8 @@ def _read_instant(given: object, pointer: str, faults: list[Fault]) -> str | Non
             raise TypeError
         at = datetime.fromisoformat(given.strip())
         if at.tzinfo is not None:
-            at.astimezone(
-                UTC
-            )  # can overflow; kept is the zone in which it was given: {until} says it
+            at.astimezone(UTC)  # an instant that no other zone has is none
+            # Kept in the zone in which it was given: {until} says it.
             return at.isoformat().replace("+00:00", "Z")
     except (TypeError, ValueError, OverflowError):
         detail = "Give a time with its zone: 2026-12-24T00:00:00+01:00."

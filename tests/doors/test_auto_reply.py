@@ -149,6 +149,7 @@ async def test_a_preview_says_all_that_is_wrong(client, as_role, account) -> Non
          [("/mail/subject", "invalid_format"), ("/mail/cc", "unknown_field")]),
         ({"mail": {"headers": {"a b": "c"}}}, None),
         ({"mail": 5, "incoming": 5}, [("/mail", "wrong_type"), ("/incoming", "wrong_type")]),
+        ({"mail": {}, "incoming": "unknown", "auto_reply": AWAY}, [("/incoming", "conflict")]),
     ]:  # fmt: skip
         answer = await client.post(path, json=body, headers=headers)
         assert answer.status_code == 422, answer.text
